@@ -1,0 +1,33 @@
+"""Grids, images in memory, bands and indices. Opens no file, knows no torch."""
+
+from jido.geo.bands import Band, band_table, identify, unique_names
+from jido.geo.blocks import (
+    block_mean_sd,
+    block_sum,
+    coarse_valid,
+    coarser,
+    neighbourhood_mean_sd,
+)
+from jido.geo.indices import INDICES, Index
+from jido.geo.lattice import Tile, lattice, scaled
+from jido.geo.raster import Raster, Window, pixel_size_m
+
+__all__ = [
+    "INDICES",
+    "Band",
+    "Index",
+    "Raster",
+    "Tile",
+    "Window",
+    "band_table",
+    "block_mean_sd",
+    "block_sum",
+    "coarse_valid",
+    "coarser",
+    "identify",
+    "lattice",
+    "neighbourhood_mean_sd",
+    "pixel_size_m",
+    "scaled",
+    "unique_names",
+]

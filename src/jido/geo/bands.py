@@ -1,0 +1,99 @@
+"""What a band is called, measures and may hold: one table for every sensor Jido knows.
+
+Sources: Sentinel-2 spectral responses (Sentinel-2A centre wavelengths, ESA), Landsat-8 band
+designations (USGS), STAC ``common_name`` values of the electro-optical extension.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from importlib import resources
+
+
+@dataclass(frozen=True)
+class Band:
+    """One band of an image.
+
+    Args:
+        name: the name the user sees, ``B8A``; unique inside a :class:`~jido.geo.Raster`.
+        sensor: ``sentinel-1``, ``sentinel-2``, ``landsat-8``, ``aerial``, or empty when unknown.
+        common_name: STAC common name (``red``, ``nir``, ``swir16``), empty when it has none.
+        wavelength_nm: centre wavelength in nanometres, or ``None`` (radar, unknown).
+        unit: ``reflectance``, ``dB``, ``K``, ``DN``, or empty when unknown.
+        valid_range: plausible lowest and highest value in the sensor's own unit, or ``None``.
+    """
+
+    name: str
+    sensor: str = ""
+    common_name: str = ""
+    wavelength_nm: float | None = None
+    unit: str = ""
+    valid_range: tuple[float, float] | None = None
+
+    def renamed(self, name: str) -> Band:
+        """The same band under another name."""
+        return replace(self, name=name)
+
+
+@functools.cache
+def band_table() -> tuple[Band, ...]:
+    """All bands Jido knows, one row per band, in the order of ``bands.csv``."""
+    text = resources.files(__package__).joinpath("bands.csv").read_text(encoding="utf-8")
+    return tuple(
+        Band(
+            name=row["name"],
+            sensor=row["sensor"],
+            common_name=row["common_name"],
+            wavelength_nm=float(row["wavelength_nm"]) if row["wavelength_nm"] else None,
+            unit=row["unit"],
+            valid_range=(float(row["low"]), float(row["high"])),
+        )
+        for row in csv.DictReader(text.splitlines())
+    )
+
+
+def _bare(name: str) -> str:
+    """``b02`` and ``B2`` are one name; ``VV`` and ``vv`` too."""
+    return re.sub(r"^B0*(?=\d)", "B", name.strip().upper())
+
+
+def identify(names: Sequence[str]) -> tuple[Band, ...]:
+    """Bands for the names found in a file.
+
+    The sensor is the first one of the table that knows every name. Sentinel-2 and Landsat-8 both
+    number their bands; names with a padding zero, ``B8A`` or ``B12`` mean Sentinel-2, otherwise
+    ``B1``..``B11`` is taken for Landsat-8. Names that no sensor knows are kept as they are, with
+    unknown sensor and unit.
+    """
+    wanted = [_bare(name) for name in names]
+    padded = any(re.fullmatch(r"[Bb]0\d", name.strip()) for name in names)
+    by_sensor: dict[str, dict[str, Band]] = {}
+    for band in band_table():
+        by_sensor.setdefault(band.sensor, {})[_bare(band.name)] = band
+    order = ["sentinel-1", "landsat-8", "sentinel-2", "aerial"]
+    if padded:
+        order = ["sentinel-1", "sentinel-2", "aerial"]
+    for sensor in order:
+        known = by_sensor[sensor]
+        if wanted and all(name in known for name in wanted):
+            return tuple(known[bare].renamed(name) for bare, name in zip(wanted, names, strict=True))
+    return tuple(Band(name) for name in names)
+
+
+def unique_names(stacks: Iterable[Sequence[Band]]) -> tuple[Band, ...]:
+    """One list of bands for several images; a name that occurs more than once gets ``@place``.
+
+    ``B2`` of the first and of the second image become ``B2@1`` and ``B2@2``.
+    """
+    images = [list(bands) for bands in stacks]
+    count = Counter(band.name for bands in images for band in bands)
+    return tuple(
+        band.renamed(f"{band.name}@{place}") if count[band.name] > 1 else band
+        for place, bands in enumerate(images, start=1)
+        for band in bands
+    )

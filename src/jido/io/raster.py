@@ -1,0 +1,220 @@
+"""Reading image files by window and writing GeoTIFF. The only place where disk nodata becomes NaN."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import rasterio
+from odc.geo.geobox import GeoBox
+from rasterio.enums import ColorInterp, Resampling
+from rasterio.errors import RasterioError
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as DiskWindow
+
+from jido.errors import ImageError
+from jido.geo import Band, Raster, Window, identify, unique_names
+from jido.io.files import replacing
+
+RESAMPLING = ("nearest", "bilinear", "cubic", "average")
+"""What ``resample`` may be, as in GDAL."""
+
+GDAL_OPTIONS = {"GDAL_CACHEMAX": 128_000_000}
+"""Bytes of block cache; GDAL's default of 5 % of the machine's memory breaks a fixed budget."""
+
+
+def _band_names(source: rasterio.DatasetReader, planes: Sequence[int]) -> list[str]:
+    """Band descriptions of a file; colours or ``band1`` where it has none."""
+    colours = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
+    names = []
+    for plane in planes:
+        text = (source.descriptions[plane - 1] or "").strip()
+        names.append(text or colours.get(source.colorinterp[plane - 1], "") or f"band{plane}")
+    if len(set(names)) < len(names):
+        names = [f"{name}_{plane}" for name, plane in zip(names, planes, strict=True)]
+    return names
+
+
+def _bands(source: rasterio.DatasetReader, planes: Sequence[int]) -> list[Band]:
+    """Bands of a file; the unit is the one that the file states, never the one the sensor should have."""
+    known = identify(_band_names(source, planes))
+    return [replace(band, unit=source.units[i - 1] or "") for band, i in zip(known, planes, strict=True)]
+
+
+def _grid(source: rasterio.DatasetReader, crs: str | None) -> GeoBox:
+    """The grid of a file; ``crs`` counts only when the file has none."""
+    return GeoBox(source.shape, source.transform, source.crs.to_wkt() if source.crs else crs)
+
+
+def _sentence(err: Exception) -> str:
+    """A library's message without its line breaks and its final stop."""
+    return re.sub(r"\s+", " ", str(err.__cause__ or err)).rstrip(". ")
+
+
+class Scene:
+    """One or several image files stacked on one grid, read by window.
+
+    The grid is that of the first image. Images on the same grid are read as they are; others are
+    refused unless ``resample`` names the method. Scale and offset stored in a file are applied,
+    nodata, masks and alpha become NaN band by band.
+
+    Args:
+        paths: image files; order gives the order of the bands.
+        crs: CRS of images that carry none, ``EPSG:32649``.
+        resample: one of :data:`RESAMPLING`, for images on other grids.
+
+    Raises:
+        ImageError: when a file is missing, is no image, has no CRS, or lies on another grid.
+    """
+
+    def __init__(
+        self, paths: Sequence[str | Path], *, crs: str | None = None, resample: str | None = None
+    ) -> None:
+        if not paths:
+            raise ImageError("No image was given.")
+        if resample is not None and resample not in RESAMPLING:
+            raise ImageError(f"--resample {resample!r} is not one of {', '.join(RESAMPLING)}.")
+        self.paths = [Path(p) for p in paths]
+        self.notes: list[str] = []
+        self._stack = ExitStack()
+        try:
+            self._stack.enter_context(rasterio.Env(**GDAL_OPTIONS))
+            opened = [self._open(path, crs) for path in self.paths]
+            self.geobox = _grid(opened[0], crs)
+            self._sources = [self._on_grid(s, path, crs, resample) for s, path in zip(opened, self.paths, strict=True)]
+        except BaseException:
+            self._stack.close()
+            raise
+        self._planes = [
+            [i for i in s.indexes if s.colorinterp[i - 1] != ColorInterp.alpha] for s in self._sources
+        ]
+        named = [_bands(s, planes) for s, planes in zip(self._sources, self._planes, strict=True)]
+        self.bands: tuple[Band, ...] = unique_names(named)
+
+    def _open(self, path: Path, crs: str | None) -> rasterio.DatasetReader:
+        if not path.exists():
+            raise ImageError(f"{path} does not exist.")
+        try:
+            source = self._stack.enter_context(rasterio.open(path))
+        except RasterioError as err:
+            raise ImageError(f"{path} is not an image that can be read ({_sentence(err)}).") from err
+        if source.crs is None and crs is None:
+            raise ImageError(f"{path} has no CRS: give it with --crs EPSG:....")
+        return source
+
+    def _on_grid(
+        self, source: rasterio.DatasetReader, path: Path, crs: str | None, resample: str | None
+    ) -> rasterio.DatasetReader:
+        """The file itself when it lies on the grid, else a virtual file resampled to it."""
+        box = _grid(source, crs)
+        if box.crs == self.geobox.crs and box.shape == self.geobox.shape:
+            shift = np.abs(np.subtract(box.affine[:6], self.geobox.affine[:6])).max()
+            if shift <= 1e-6 * abs(box.resolution.x):
+                return source
+        if resample is None:
+            raise ImageError(
+                f"{path} lies on another grid than {self.paths[0]}: "
+                f"give --resample {'|'.join(RESAMPLING)} to bring it there."
+            )
+        self.notes.append(f"{path.name} was resampled ({resample}) to the grid of {self.paths[0].name}.")
+        return self._stack.enter_context(
+            WarpedVRT(
+                source,
+                src_crs=box.crs.to_wkt(),
+                crs=self.geobox.crs.to_wkt(),
+                transform=self.geobox.affine,
+                height=self.geobox.shape.y,
+                width=self.geobox.shape.x,
+                resampling=Resampling[resample],
+            )
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Band names in order."""
+        return tuple(band.name for band in self.bands)
+
+    def read(self, window: Window | None = None) -> Raster:
+        """The pixels of a window (all without one) as a :class:`~jido.geo.Raster`.
+
+        Raises:
+            ImageError: when the file is damaged or cut short there.
+        """
+        height, width = self.geobox.shape
+        rows, cols = window or (slice(0, height), slice(0, width))
+        disk = DiskWindow.from_slices(rows, cols)
+        planes = [
+            self._read_file(path, source, index, disk)
+            for path, source, index in zip(self.paths, self._sources, self._planes, strict=True)
+        ]
+        return Raster(np.concatenate(planes), self.bands, self.geobox[rows, cols])
+
+    def _read_file(
+        self, path: Path, source: rasterio.DatasetReader, index: list[int], disk: DiskWindow
+    ) -> np.ndarray:
+        try:
+            block = source.read(index, window=disk, masked=True)
+        except RasterioError as err:
+            raise ImageError(f"{path} is damaged or cut short ({_sentence(err)}): get it again.") from err
+        data = block.astype(np.float32).filled(np.nan)
+        for plane, number in zip(data, index, strict=True):
+            scale, offset = source.scales[number - 1], source.offsets[number - 1]
+            if (scale, offset) != (1.0, 0.0):
+                plane *= np.float32(scale)
+                plane += np.float32(offset)
+        data[~np.isfinite(data)] = np.nan
+        return data
+
+    def close(self) -> None:
+        """Close the files."""
+        self._stack.close()
+
+    def __enter__(self) -> Scene:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_image(path: str | Path, *, crs: str | None = None) -> Raster:
+    """A whole image file as a :class:`~jido.geo.Raster`. For large scenes use :class:`Scene`."""
+    with Scene([path], crs=crs) as scene:
+        return scene.read()
+
+
+def write_image(raster: Raster, path: str | Path) -> None:
+    """Write a Raster as a tiled, deflated GeoTIFF (float32, nodata NaN, named bands)."""
+    with replacing(path) as fresh:
+        profile = geotiff_profile(raster.geobox, count=len(raster.bands), dtype="float32", nodata=np.nan)
+        with rasterio.open(fresh, "w", **profile) as sink:
+            sink.write(raster.data)
+            for i, band in enumerate(raster.bands, start=1):
+                sink.set_band_description(i, band.name)
+                sink.set_band_unit(i, band.unit)
+
+
+def geotiff_profile(geobox: GeoBox, *, count: int, dtype: str, nodata: float) -> dict[str, object]:
+    """Creation options of Jido's GeoTIFFs: tiled 256, deflate, BigTIFF when needed."""
+    return {
+        "driver": "GTiff",
+        "height": geobox.shape.y,
+        "width": geobox.shape.x,
+        "count": count,
+        "dtype": dtype,
+        "crs": geobox.crs.to_wkt(),
+        "transform": geobox.affine,
+        "nodata": nodata,
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+        "compress": "deflate",
+        "predictor": 3 if dtype == "float32" else 2,
+        "bigtiff": "if_safer",
+    }

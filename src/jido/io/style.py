@@ -1,0 +1,81 @@
+"""How a class map looks in other programs: colours, attribute table, QGIS style.
+
+A GeoTIFF with several bands cannot hold a palette, so the colours stand beside it: GDAL's
+``.tif.aux.xml`` (colour table, category names, attribute table; read by QGIS, ArcGIS, GDAL) and a
+complete ``.qml`` (QGIS loads it by itself; one with opacity alone would wipe the palette).
+"""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+from jido.labels import ClassScheme
+
+# GDAL's numbers for the columns of an attribute table (GDALRATFieldUsage, GDALRATFieldType)
+_COLUMNS = (("Value", 0, 5), ("Label", 2, 2), ("Name", 2, 2), ("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8))
+
+
+def aux_xml(scheme: ClassScheme, bands: tuple[int, ...]) -> str:
+    """Text of the ``.aux.xml`` that gives these bands (numbers from 1) the scheme's colours."""
+    root = ET.Element("PAMDataset")
+    for number in bands:
+        band = ET.SubElement(root, "PAMRasterBand", band=str(number))
+        ET.SubElement(band, "ColorInterp").text = "Palette"
+        by_code = {c.code: c for c in scheme.classes}
+        table = ET.SubElement(band, "ColorTable")
+        names = ET.SubElement(band, "CategoryNames")
+        for code in range(max(by_code) + 1):
+            cls = by_code.get(code)
+            red, green, blue = cls.rgb if cls else (0, 0, 0)
+            alpha = "255" if cls else "0"
+            ET.SubElement(table, "Entry", c1=str(red), c2=str(green), c3=str(blue), c4=alpha)
+            ET.SubElement(names, "Category").text = f"{cls.label} {cls.name}" if cls else ""
+        band.append(_attribute_table(scheme))
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _attribute_table(scheme: ClassScheme) -> ET.Element:
+    table = ET.Element("GDALRasterAttributeTable", tableType="thematic")
+    for index, (name, kind, usage) in enumerate(_COLUMNS):
+        field = ET.SubElement(table, "FieldDefn", index=str(index))
+        ET.SubElement(field, "Name").text = name
+        ET.SubElement(field, "Type").text = str(kind)
+        ET.SubElement(field, "Usage").text = str(usage)
+    for index, cls in enumerate(scheme.classes):
+        row = ET.SubElement(table, "Row", index=str(index))
+        for value in (cls.code, cls.label, cls.name, *cls.rgb):
+            ET.SubElement(row, "F").text = str(value)
+    return table
+
+
+def qml(scheme: ClassScheme, *, band: int) -> str:
+    """Text of a complete QGIS style that shows one band in the scheme's colours, nodata clear."""
+    root = ET.Element("qgis", version="3.22", styleCategories="Symbology")
+    pipe = ET.SubElement(root, "pipe")
+    renderer = ET.SubElement(
+        pipe,
+        "rasterrenderer",
+        type="paletted",
+        band=str(band),
+        opacity="1",
+        alphaBand="-1",
+        nodataColor="",
+    )
+    ET.SubElement(renderer, "rasterTransparency")
+    palette = ET.SubElement(renderer, "colorPalette")
+    for cls in scheme.classes:
+        ET.SubElement(
+            palette,
+            "paletteEntry",
+            value=str(cls.code),
+            color=cls.color.lower(),
+            label=f"{cls.label} {cls.name}",
+            alpha="255",
+        )
+    ET.SubElement(pipe, "brightnesscontrast", brightness="0", contrast="0", gamma="1")
+    ET.SubElement(pipe, "huesaturation", saturation="0", grayscaleMode="0", colorizeOn="0")
+    ET.SubElement(pipe, "rasterresampler", maxOversampling="2")
+    ET.SubElement(root, "blendMode").text = "0"
+    ET.indent(root)
+    return "<!DOCTYPE qgis>\n" + ET.tostring(root, encoding="unicode") + "\n"

@@ -1,0 +1,127 @@
+"""Class schemes: codes, names, colours, and how a class is written in other people's files."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class LandClass:
+    """One class: whole-number ``code`` as in a map, short ``label``, full ``name``, ``#RRGGBB``."""
+
+    code: int
+    label: str
+    name: str
+    color: str
+
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """Red, green, blue, 0..255."""
+        value = int(self.color.lstrip("#"), 16)
+        return (value >> 16, value >> 8 & 255, value & 255)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassScheme:
+    """A closed list of classes.
+
+    Args:
+        name: ``lcz`` or a name of the user's.
+        classes: in the order of probability planes and confusion matrices.
+        weights: (K, K) similarity of truth and prediction, 0..1, 1 on the diagonal, or ``None``.
+        built: codes of the classes that count as built-up, for OAu and OAbu.
+        codings: other ways of writing a class, ``coding name -> {text: code}``.
+    """
+
+    name: str
+    classes: tuple[LandClass, ...]
+    weights: np.ndarray | None = None
+    built: frozenset[int] = frozenset()
+    codings: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def codes(self) -> tuple[int, ...]:
+        """Class codes in order."""
+        return tuple(c.code for c in self.classes)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Short labels in order."""
+        return tuple(c.label for c in self.classes)
+
+    def index(self, codes: np.ndarray) -> np.ndarray:
+        """Place of each code in the scheme (int64, same shape); -1 for codes that are no class."""
+        codes = np.asarray(codes)
+        place = np.full(codes.shape, -1, dtype=np.int64)
+        for i, code in enumerate(self.codes):
+            place[codes == code] = i
+        return place
+
+    def subset(self, codes: Sequence[int]) -> ClassScheme:
+        """The scheme with these classes only, in scheme order."""
+        keep = [i for i, code in enumerate(self.codes) if code in set(codes)]
+        weights = None if self.weights is None else self.weights[np.ix_(keep, keep)]
+        classes = tuple(self.classes[i] for i in keep)
+        return ClassScheme(self.name, classes, weights, self.built, self.codings)
+
+    def parse(self, text: object) -> tuple[int, str] | None:
+        """Class code and coding of a class as written in a file, or ``None`` when it is no class.
+
+        Takes numbers, letters, names, and folder names such as ``LCZ 3``, ``lcz_A``,
+        ``3 - Compact lowrise`` and ``1 (#2)`` (how GDAL names a second folder ``1``).
+        """
+        token = re.sub(r"\s*\(#\d+\)$", "", str(text).strip())
+        token = re.sub(rf"^{re.escape(self.name)}[\s_:-]*(?=\S)", "", token, flags=re.IGNORECASE)
+        for candidate in (token, re.split(r"[\s_:]|[.,-](?!\d)", token, maxsplit=1)[0]):
+            key = re.sub(r"\.0+$", "", candidate).upper()
+            for coding, table in self.codings.items():
+                if key in table:
+                    return table[key], coding
+        return None
+
+
+def _lcz_codings(classes: Sequence[LandClass]) -> dict[str, dict[str, int]]:
+    """Every way LCZ classes are written in the wild; no text means two things.
+
+    WRF knows eleven urban classes at an offset of 30 or 50: LCZ 1-10 and, in place 11, asphalt,
+    which is LCZ E (URBPARM_LCZ.TBL).
+    """
+    built = [c for c in classes if c.code <= 10]
+    natural = [c for c in classes if c.code > 10]
+    wrf = {c.code: c.code for c in built} | {11: 15}
+    return {
+        "standard codes 1-17": {str(c.code): c.code for c in classes},
+        "letters A-G": {c.label: c.code for c in natural},
+        "class names": {c.name.upper(): c.code for c in classes},
+        "codes 101-107": {str(90 + c.code): c.code for c in natural},
+        "WRF codes (+30)": {str(30 + i): code for i, code in wrf.items()},
+        "WRF codes (+50)": {str(50 + i): code for i, code in wrf.items()},
+    }
+
+
+@functools.cache
+def lcz_scheme() -> ClassScheme:
+    """The 17 Local Climate Zones: codes 1-10 built, 11-17 natural (letters A-G).
+
+    Classes: Stewart and Oke 2012, doi 10.1175/BAMS-D-11-00019.1; colours: WUDAPT; similarity
+    weights in twelfths: Bechtel et al. 2017, doi 10.3390/ijgi6070199, as used for OAw.
+    """
+    here = resources.files(__package__)
+    rows = csv.DictReader(here.joinpath("lcz_classes.csv").read_text(encoding="utf-8").splitlines())
+    classes = tuple(LandClass(int(r["code"]), r["letter"], r["name"], r["color"]) for r in rows)
+    lines = here.joinpath("lcz_weights_twelfths.csv").read_text(encoding="utf-8").splitlines()[1:]
+    twelfths = np.array([[int(v) for v in line.split(",")[1:]] for line in lines])
+    return ClassScheme(
+        name="lcz",
+        classes=classes,
+        weights=twelfths / 12,
+        built=frozenset(c.code for c in classes if c.code <= 10),
+        codings=_lcz_codings(classes),
+    )

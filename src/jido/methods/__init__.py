@@ -1,0 +1,58 @@
+"""The methods, one readable file each: Config, fit, Model."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from jido.errors import ModelError
+from jido.geo import Band
+from jido.io import read_config
+from jido.labels import ClassScheme, Labels
+
+MODELS = {"forest": "jido.methods.forest:ForestModel"}
+"""Method name in a model package -> the class that loads it."""
+
+
+class Model(Protocol):
+    """What the map engine asks of a model.
+
+    ``predict`` takes images (B, C, H, W) float32 with the given ``bands``, NaN = missing, and
+    gives probabilities (B, K, H // stride, W // stride) in the order of ``scheme``. ``halo``:
+    pixels around a cell that have a say in its class.
+    """
+
+    @property
+    def bands(self) -> tuple[Band, ...]: ...  # noqa: D102
+    @property
+    def scheme(self) -> ClassScheme: ...  # noqa: D102
+    @property
+    def labels(self) -> Labels: ...  # noqa: D102
+    @property
+    def pixel_m(self) -> tuple[float, float]: ...  # noqa: D102
+    @property
+    def evaluation(self) -> dict[str, Any]: ...  # noqa: D102
+    @property
+    def abstain_below(self) -> float: ...  # noqa: D102
+    @property
+    def stride(self) -> int: ...  # noqa: D102
+    @property
+    def halo(self) -> int: ...  # noqa: D102
+
+    def predict(self, batch: np.ndarray) -> np.ndarray: ...  # noqa: D102
+
+
+def load_model(folder: str | Path) -> Model:
+    """The model of a package folder, whatever its method.
+
+    Raises:
+        ModelError: when the folder is no package or its method is not known.
+    """
+    method = read_config(folder)["method"]
+    if method not in MODELS:
+        raise ModelError(f"{folder} holds a model of unknown method {method!r}: update jido.")
+    module, name = MODELS[method].split(":")
+    return getattr(importlib.import_module(module), name).load(folder)

@@ -1,0 +1,397 @@
+"""The WUDAPT way, the honest baseline: pixel features, a forest, folds by polygon.
+
+Bands, spectral indices, and mean and spread of both over a neighbourhood go into a forest of
+extremely randomised trees (Geurts et al. 2006, doi 10.1007/s10994-006-6226-1: a random forest
+whose thresholds are drawn, which carried over to new polygons better and fits faster). The forest
+of the map learns from all labels; its accuracy is judged on folds that keep every polygon whole.
+Source of the way: the LCZ Generator, Demuzere et al. 2021, doi 10.3389/fenvs.2021.637455.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from jido.errors import ImageError, LabelsError, ModelError
+from jido.geo import (
+    INDICES,
+    Band,
+    block_mean_sd,
+    coarse_valid,
+    coarser,
+    lattice,
+    neighbourhood_mean_sd,
+    pixel_size_m,
+    scaled,
+)
+from jido.io import Package, Scene
+from jido.labels import (
+    ClassScheme,
+    Folds,
+    Labels,
+    cap_per_group,
+    group_kfold,
+    random_pixels_leaking,
+    require_trainable,
+)
+from jido.stats import accept_threshold, cluster_bootstrap, confusion_by_group, overall_accuracy, per_class
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import ExtraTreesClassifier
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+TILE = 256
+"""Side in pixels of the tiles in which features are computed."""
+
+
+class ForestConfig(BaseModel):
+    """Settings of the forest.
+
+    ``jido lcz train IMAGE... --labels LABELS --method forest``; see ``experiments/RESULTS.md`` for
+    the figures it reaches and the hardware.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cell: float = Field(100.0, gt=0, description="side of a map cell in metres; finer pixels are averaged")
+    indices: bool = Field(True, description="add NDVI, NDWI, MNDWI, NDBI, BSI where the bands allow")
+    radii: tuple[int, ...] = Field((1,), description="neighbourhood radii in cells")
+    trees: int = Field(300, ge=1)
+    min_samples_leaf: int = Field(2, ge=1)
+    max_features: float | str = Field("sqrt", description="as in scikit-learn")
+    max_pixels_per_polygon: int = Field(100, ge=1, description="training pixels drawn from one polygon")
+    seed: int = 0
+
+    def stride(self, pixel_m: tuple[float, float]) -> int:
+        """How many pixels of this size (metres) make one cell, at least 1."""
+        return max(1, round(self.cell / max(pixel_m)))
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "smoke": {"trees": 30},
+    "cpu": {},
+    "full": {"trees": 1000},
+}
+
+
+def _suffix(name: str) -> str:
+    """``B2@3`` -> ``@3``: which image of a stack a band belongs to."""
+    return name[name.index("@") :] if "@" in name else ""
+
+
+def _index_planes(means: np.ndarray, bands: Sequence[Band]) -> list[np.ndarray]:
+    """Every index that the bands of one image of the stack allow, (Y, X) each."""
+    planes = []
+    for suffix in dict.fromkeys(_suffix(band.name) for band in bands):
+        of_image = {
+            band.common_name: means[i]
+            for i, band in enumerate(bands)
+            if band.common_name and _suffix(band.name) == suffix
+        }
+        for index in INDICES.values():
+            if all(name in of_image for name in index.bands):
+                planes.append(index.function(*(of_image[name] for name in index.bands)))
+    return planes
+
+
+def cell_features(
+    data: np.ndarray, bands: Sequence[Band], config: ForestConfig, stride: int
+) -> np.ndarray:
+    """Features of every cell of an image (C, H, W): float32 (F, H // stride, W // stride).
+
+    NaN where there is no data.
+
+    Band means over the cell (and their spread when a cell has several pixels), indices of the
+    means, and mean and spread of all these over each neighbourhood.
+    """
+    means, spreads = block_mean_sd(data, stride)
+    indices = _index_planes(means, bands) if config.indices else []
+    core = [*means, *indices]
+    planes = core if stride == 1 else [*core, *spreads]
+    around = [moment for r in config.radii for plane in core for moment in neighbourhood_mean_sd(plane, r)]
+    return np.stack([plane.astype(np.float32, copy=False) for plane in [*planes, *around]])
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Labelled cells of a scene.
+
+    Args:
+        features: float32 (n, F).
+        y: (n,) place of the class in the scheme.
+        item: (n,) place of the label that a cell comes from.
+        group: (n,) what must not be split.
+        xy: (n, 2) cell centres in the CRS of the image.
+    """
+
+    features: np.ndarray
+    y: np.ndarray
+    item: np.ndarray
+    group: np.ndarray
+    xy: np.ndarray
+
+
+def sample_cells(
+    scene: Scene, labels: Labels, config: ForestConfig, *, progress: Progress | None = None
+) -> Samples:
+    """Features of every labelled cell with data; only tiles that hold labels are read.
+
+    Raises:
+        ImageError: when the image is smaller than a cell, or no labelled cell has data.
+        LabelsError: when no label lies inside the image.
+    """
+    stride = config.stride(pixel_size_m(scene.geobox))
+    grid = coarser(scene.geobox, stride)
+    if 0 in tuple(grid.shape):
+        raise ImageError(f"{scene.paths[0]} is smaller than one cell of {config.cell:g} m.")
+    shape = (grid.shape.y * stride, grid.shape.x * stride)
+    halo = max(config.radii, default=0) * stride
+    tiles = list(lattice(shape, tile=max(TILE // stride, 1) * stride, halo=halo))
+    here = labels.to_crs(grid.crs)
+    parts = []
+    for done, tile in enumerate(tiles, start=1):
+        box = grid[scaled(tile.core, stride)]
+        item = here.burn(box).item
+        if (item >= 0).any():
+            raster = scene.read(tile.read)
+            inner = scaled(tile.inner, stride)
+            keep = (item >= 0) & coarse_valid(raster.valid, stride)[inner]
+            features = cell_features(raster.data, raster.bands, config, stride)[:, *inner][:, keep].T
+            rows, cols = np.nonzero(keep)
+            xy = np.column_stack(box.affine * (cols + 0.5, rows + 0.5))
+            parts.append((features, item[keep], xy))
+        if progress:
+            progress("reading labelled cells", done, len(tiles))
+    if not parts:
+        raise LabelsError(
+            "No label lies inside the image: check the CRS of the labels and that both show the same place."
+        )
+    features, item, xy = (np.concatenate(column) for column in zip(*parts, strict=True))
+    if not len(item):
+        raise ImageError(f"{scene.paths[0]} has no data under any label (all nodata there).")
+    return Samples(features, labels.scheme.index(labels.codes[item]), item, labels.groups[item], xy)
+
+
+def fit_forest(samples: Samples, keep: np.ndarray, config: ForestConfig) -> ExtraTreesClassifier:
+    """A forest from the samples at the places ``keep``, each polygon capped. Seeded."""
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    capped = keep[
+        cap_per_group(samples.item[keep], cap=config.max_pixels_per_polygon, seed=config.seed)
+    ]
+    forest = ExtraTreesClassifier(
+        n_estimators=config.trees,
+        min_samples_leaf=config.min_samples_leaf,
+        max_features=config.max_features,
+        random_state=config.seed,
+        n_jobs=-1,
+    )
+    forest.fit(samples.features[capped], samples.y[capped])
+    return forest.set_params(n_jobs=1)  # repeatable prediction: sums in one order
+
+
+def probabilities(forest: ExtraTreesClassifier, features: np.ndarray, k: int) -> np.ndarray:
+    """Class probabilities (n, K) float32 over the whole scheme; classes never seen have 0."""
+    full = np.zeros((len(features), k), dtype=np.float32)
+    full[:, forest.classes_] = forest.predict_proba(features)
+    return full
+
+
+def held_out(
+    samples: Samples, folds: Folds, config: ForestConfig, k: int, *, progress: Progress | None = None
+) -> np.ndarray:
+    """Probabilities (n, K) of every sample from a forest that has not seen its fold."""
+    out = np.zeros((len(samples.y), k), dtype=np.float32)
+    for i, (train, test) in enumerate(folds, start=1):
+        out[test] = probabilities(fit_forest(samples, train, config), samples.features[test], k)
+        if progress:
+            progress("judging on folds", i, folds.k)
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class ForestModel:
+    """A trained forest with all that a map needs to know about it.
+
+    Args:
+        forest: the scikit-learn forest.
+        config: its settings.
+        bands: the bands it reads, in order.
+        scheme: its classes, the order of the probability planes.
+        pixel_m: height and width in metres of the pixels it was trained on.
+        labels: the training labels, so that nobody scores the map on them unawares.
+        evaluation: figures on held-out polygons, as in ``metrics.json``.
+        abstain_below: confidence under which the map says "unsure".
+    """
+
+    forest: ExtraTreesClassifier
+    config: ForestConfig
+    bands: tuple[Band, ...]
+    scheme: ClassScheme
+    pixel_m: tuple[float, float]
+    labels: Labels
+    evaluation: dict[str, Any]
+    abstain_below: float
+
+    @property
+    def stride(self) -> int:
+        """Pixels per cell."""
+        return self.config.stride(self.pixel_m)
+
+    @property
+    def halo(self) -> int:
+        """Pixels around a cell that have a say in its class."""
+        return max(self.config.radii, default=0) * self.stride
+
+    def predict(self, batch: np.ndarray) -> np.ndarray:
+        """Probabilities (B, K, H // stride, W // stride) float32 of images (B, C, H, W).
+
+        NaN in ``batch`` is missing data, handled band by band. Cells nearer than the halo to the
+        edge of the image are judged with the neighbours they have. Repeatable to the bit.
+        """
+        return np.stack([self._predict_one(image) for image in batch])
+
+    def _predict_one(self, image: np.ndarray) -> np.ndarray:
+        features = cell_features(image, self.bands, self.config, self.stride)
+        flat = features.reshape(len(features), -1).T
+        full = probabilities(self.forest, flat, len(self.scheme.classes))
+        return full.T.reshape(-1, *features.shape[1:])
+
+    def save(self, folder: str | Path) -> None:
+        """Write a model package: forest as skops (no pickle), config, labels, figures, card."""
+        Package(
+            method="forest",
+            config=self.config.model_dump(mode="json"),
+            bands=self.bands,
+            scheme=self.scheme,
+            pixel_m=self.pixel_m,
+            labels=self.labels,
+            evaluation=self.evaluation,
+            extra={"stride": self.stride, "halo": self.halo, "abstain_below": self.abstain_below},
+        ).save(folder, estimator=self.forest)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> ForestModel:
+        """Read a model package written by :meth:`save`; runs no code from it."""
+        package, forest = Package.load(folder, estimator=True)
+        if package.method != "forest":
+            raise ModelError(f"{folder} holds a model of method {package.method!r}, not 'forest'.")
+        return cls(
+            forest=forest.set_params(n_jobs=1),
+            config=ForestConfig(**package.config),
+            bands=package.bands,
+            scheme=package.scheme,
+            pixel_m=package.pixel_m,
+            labels=package.labels,
+            evaluation=package.evaluation,
+            abstain_below=package.extra["abstain_below"],
+        )
+
+
+ACCEPTED_ERROR = 0.10
+"""Share of wrong cells among those the map does not call "unsure", aimed at on held-out polygons."""
+
+
+def evaluate(samples: Samples, held: np.ndarray, folds: Folds, scheme: ClassScheme) -> dict[str, Any]:
+    """All figures of held-out probabilities (n, K): JSON-ready, intervals over groups."""
+    k = len(scheme.classes)
+    prediction = held.argmax(1)
+    matrices = confusion_by_group(samples.y, prediction, samples.group, k)
+    cm = matrices.sum(0)
+    right = prediction == samples.y
+    threshold, kept = accept_threshold(held.max(1), right, error=ACCEPTED_ERROR)
+    return {
+        "metrics": cluster_bootstrap(matrices, scheme),
+        "folds": folds.to_dict(),
+        "confusion": cm.tolist(),
+        "classes": list(scheme.labels),
+        "per_class": per_class(cm, scheme),
+        "cells": len(samples.y),
+        "groups": len(matrices),
+        "unsure": {"below": threshold, "share": 1 - kept, "aimed_error": ACCEPTED_ERROR},
+    }
+
+
+def train_forest(
+    scene: Scene,
+    labels: Labels,
+    *,
+    config: ForestConfig | None = None,
+    folds: int = 5,
+    leaky_too: bool = False,
+    progress: Progress | None = None,
+) -> ForestModel:
+    """Judge a forest on folds by polygon, then fit the one for the map on all labels.
+
+    Args:
+        scene: the images.
+        labels: polygons or points with classes and groups.
+        config: settings; the default ones without it.
+        folds: number of folds, each polygon in one of them.
+        leaky_too: also give the figure of a random pixel split, marked as leaking.
+        progress: told how far it is.
+
+    Raises:
+        LabelsError: with one class only, or no label inside the image.
+        FoldsError: with fewer polygons than folds.
+    """
+    config = config or ForestConfig()
+    start = time.perf_counter()
+    require_trainable(labels)
+    samples = sample_cells(scene, labels, config, progress=progress)
+    k = len(labels.scheme.classes)
+    split = group_kfold(samples.group, samples.y, k=folds, seed=config.seed)
+    held = held_out(samples, split, config, k, progress=progress)
+    evaluation = evaluate(samples, held, split, labels.scheme)
+    evaluation["polygons"] = polygon_agreement(samples, held, split, labels)
+    if leaky_too:
+        pixels = random_pixels_leaking(len(samples.y), k=folds, seed=config.seed)
+        leaky = evaluate(samples, held_out(samples, pixels, config, k, progress=progress), pixels, labels.scheme)
+        evaluation["leaky"] = {key: leaky[key] for key in ("metrics", "folds")}
+    forest = fit_forest(samples, np.arange(len(samples.y)), config)
+    evaluation["seconds"] = round(time.perf_counter() - start, 2)
+    return ForestModel(
+        forest=forest,
+        config=config,
+        bands=scene.bands,
+        scheme=labels.scheme,
+        pixel_m=pixel_size_m(scene.geobox),
+        labels=labels,
+        evaluation=evaluation,
+        abstain_below=evaluation["unsure"]["below"],
+    )
+
+
+def polygon_agreement(
+    samples: Samples, held: np.ndarray, folds: Folds, labels: Labels
+) -> list[dict[str, Any]]:
+    """Per label: class, fold, cells covered, and the share of them that its fold got right.
+
+    A polygon that nobody else's labels confirm stands first: look at it again.
+    """
+    right = held.argmax(1) == samples.y
+    cells = np.bincount(samples.item, minlength=len(labels))
+    agree = np.bincount(samples.item, weights=right, minlength=len(labels))
+    fold = np.zeros(len(labels), dtype=np.int64)
+    fold[samples.item] = folds.fold
+    names = dict(zip(labels.scheme.codes, labels.scheme.labels, strict=True))
+    rows = [
+        {
+            "item": int(i),
+            "group": str(labels.groups[i]),
+            "class": names[int(labels.codes[i])],
+            "fold": int(fold[i]),
+            "cells": int(cells[i]),
+            "agreement": round(float(agree[i] / cells[i]), 4),
+        }
+        for i in np.flatnonzero(cells)
+    ]
+    return sorted(rows, key=lambda row: (row["agreement"], -row["cells"]))

@@ -1,0 +1,39 @@
+"""Figures from confusion matrices, and intervals that respect groups."""
+
+from jido.stats.abstention import accept_threshold
+from jido.stats.confusion import (
+    confusion,
+    confusion_by_group,
+    f1_macro,
+    f1_per_class,
+    kappa,
+    oa_built,
+    oa_built_natural,
+    oa_weighted,
+    overall_accuracy,
+    per_class,
+    producers_accuracy,
+    summary,
+    users_accuracy,
+)
+from jido.stats.intervals import Figure, cluster_bootstrap, figure
+
+__all__ = [
+    "Figure",
+    "accept_threshold",
+    "cluster_bootstrap",
+    "confusion",
+    "confusion_by_group",
+    "f1_macro",
+    "f1_per_class",
+    "figure",
+    "kappa",
+    "oa_built",
+    "oa_built_natural",
+    "oa_weighted",
+    "overall_accuracy",
+    "per_class",
+    "producers_accuracy",
+    "summary",
+    "users_accuracy",
+]

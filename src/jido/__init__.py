@@ -1,0 +1,44 @@
+"""Jido: satellite and aerial images plus few labels in, maps whose accuracy is stated out.
+
+Names are loaded when first used, so ``import jido`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "Band": "jido.geo",
+    "ClassScheme": "jido.labels",
+    "Folds": "jido.labels",
+    "ForestConfig": "jido.methods.forest",
+    "JidoError": "jido.errors",
+    "Labels": "jido.labels",
+    "Raster": "jido.geo",
+    "Scene": "jido.io",
+    "assess": "jido.maps",
+    "check_labels": "jido.labels",
+    "lcz_scheme": "jido.labels",
+    "load_model": "jido.methods",
+    "map_scene": "jido.maps",
+    "read_image": "jido.io",
+    "read_labels": "jido.io",
+    "simulate_city": "jido.data",
+    "train_forest": "jido.methods.forest",
+}
+"""Public name -> the module that holds it."""
+
+__all__ = [*_NAMES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'jido' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

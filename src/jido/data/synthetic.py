@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
+from odc.geo.crs import norm_crs_or_error
 from odc.geo.geobox import GeoBox
 from scipy import ndimage
 from scipy.special import ndtr, ndtri
@@ -36,14 +37,14 @@ _MIN_CELLS, _MAX_CELLS = 5, 60
 _MIN_PER_CLASS = 3
 _TRIES = 200
 
-# The strength of what makes it hard; tests/test_synthetic.py says what these must bring about.
-# neighbourhoods: standard deviation
+# What makes it hard; tests/test_synthetic.py says what these must bring about. The spreads are
+# standard deviations between the neighbourhoods of a class:
 _BUILT_SPREAD = 0.72  # of the logarithm of a built cover,
 _NATURAL_SPREAD = 0.20  # of a natural cover,
-_HEIGHT_SPREAD = 0.35  # of building height,
+_HEIGHT_SPREAD = 0.30  # of building height,
 _BRIGHT_SPREAD = 0.06  # of the brightness of a built surface; natural ones a third of it,
 _DRY_SPREAD = 0.5  # of the dryness of grass, in probits,
-_ECHO_SPREAD_DB = 1.0  # of backscatter (street orientation, roughness, moisture).
+_ECHO_SPREAD_DB = 0.7  # of backscatter (street orientation, roughness, moisture).
 _OPTICAL_NOISE = 0.04  # relative to the reflectance
 _LOOKS = 4.0  # before the speckle is smoothed
 
@@ -138,7 +139,7 @@ class City:
             geometry=np.array([_outline(self.grid, cells) for _, cells in drawn], dtype=object),
             codes=np.array([code for code, _ in drawn], dtype=np.uint8),
             groups=np.arange(n),
-            crs=self.grid.crs,
+            crs=norm_crs_or_error(self.grid.crs),
             scheme=lcz_scheme(),
         )
 
@@ -158,18 +159,16 @@ def simulate_city(seed: int, *, cells: int = 128) -> City:
     rng = np.random.default_rng(seed)
     lcz = _land_use(rng, cells)
     covers, height = _covers(rng, lcz)
-    fine = PIXELS * cells
     # a UTM zone per seed, so that two cities do not lie on each other
     left, top, crs = 500_000, 5_600_000, f"EPSG:{32601 + (31 + seed) % 60}"
     box = (left, top - 100 * cells, left + 100 * cells, top)
+    fine = GeoBox.from_bbox(box, crs, shape=(PIXELS * cells, PIXELS * cells), tight=True)
     return City(
-        radar=Raster(_backscatter(rng, covers, height), _bands("sentinel-1", ("VV", "VH")),
-                     GeoBox.from_bbox(box, crs, shape=(fine, fine), tight=True)),
-        optical=Raster(_reflectance(rng, covers, height), _bands("sentinel-2", _OPTICAL),
-                       GeoBox.from_bbox(box, crs, shape=(fine, fine), tight=True)),
+        radar=Raster(_backscatter(rng, covers, height), _bands("sentinel-1", ("VV", "VH")), fine),
+        optical=Raster(_reflectance(rng, covers, height), _bands("sentinel-2", _OPTICAL), fine),
         lcz=lcz,
         grid=GeoBox.from_bbox(box, crs, shape=(cells, cells), tight=True),
-    )  # fmt: skip
+    )
 
 
 def _bands(sensor: str, names: tuple[str, ...]) -> tuple[Band, ...]:
@@ -214,7 +213,7 @@ def _land_use(rng: np.random.Generator, cells: int) -> np.ndarray:
         rank = field[where].argsort().argsort() / max(where.sum(), 1)
         lcz[where] = np.array(list(shares))[np.searchsorted(np.cumsum(drawn) / sum(drawn), rank, "right")]
 
-    # 101 to 105 stand for zones that are divided below
+    # 101 to 107 stand for zones that are divided below
     assign(lcz == 0, urban, {101: 46, 102: 13, 103: 25, 104: 16})
     assign(lcz == 101, _field(rng, cells, 5), {105: 24, 106: 40, 107: 36})
     assign(lcz == 102, _field(rng, cells, 4), {9: 70, 7: 30})
@@ -288,10 +287,10 @@ def _streets(rng: np.random.Generator, side: int) -> np.ndarray:
 
 
 def _clump(covers: np.ndarray, rows: slice, texture: np.ndarray, *, blur: float = 0.6) -> None:
-    """Gather the covers of ``rows`` where the texture is high, in place; the mean share is kept.
+    """Gather the covers of ``rows`` where the texture is high, in place; their mean is kept.
 
-    For a standard normal t the mean of Phi((t sqrt(1 + s^2) ... )) is the share itself:
-    E Phi((t - c) / s) = Phi(-c / sqrt(1 + s^2)), solved for c; s is the blur of edges.
+    For a standard normal texture t and blurred edges s, E Phi((t + c) / s) = Phi(c / sqrt(1 + s^2));
+    c is chosen so that this is the share of ``rows``.
     """
     share = np.clip(covers[rows].sum(axis=0), 1e-4, 1 - 1e-4)
     clumped = ndtr((texture + np.sqrt(1 + blur**2) * ndtri(share)) / blur)
@@ -315,7 +314,7 @@ def _reflectance(rng: np.random.Generator, covers: np.ndarray, height: np.ndarra
     image = np.tensordot(spectra.T.astype(np.float32), lit, axes=1)
     roofs = covers[_ROOFS].sum(axis=0)
     shade = 1 - np.exp(-ndimage.uniform_filter(roofs, PIXELS // 2) * height / 12)
-    image *= 1 - 0.5 * shade * (1 - 0.5 * roofs)
+    image *= 1 - 0.3 * shade * (1 - 0.5 * roofs)
     haze = rng.gamma(2, 0.004) * np.linspace(1, 0.1, n)
     gain = rng.lognormal(0, 0.05) * rng.lognormal(0, 0.04, n)
     shared = _field(rng, side, 0.8)
@@ -406,9 +405,9 @@ def _beside(cell: tuple[int, int], room: np.ndarray) -> Cells:
 
 def _squares(grid: GeoBox, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
     """The outlines of cells of the grid."""
-    left, top = grid.affine * (cols, rows)
-    right, bottom = grid.affine * (cols + 1, rows + 1)
-    return shapely.box(left, bottom, right, top)
+    north_up = grid.affine
+    left, top = north_up.c + north_up.a * cols, north_up.f + north_up.e * rows
+    return shapely.box(left, top + north_up.e, left + north_up.a, top)
 
 
 def _outline(grid: GeoBox, cells: Cells) -> shapely.Polygon:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +18,12 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as DiskWindow
 
 from jido.errors import ImageError
-from jido.geo import Band, Raster, Window, identify, unique_names
+from jido.geo import Band, Raster, Window, identify, lattice, unique_names
 from jido.io.files import replacing
+from jido.labels import ClassScheme
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
 
 RESAMPLING = ("nearest", "bilinear", "cubic", "average")
 """What ``resample`` may be, as in GDAL."""
@@ -154,6 +158,17 @@ class Scene:
         ]
         return Raster(np.concatenate(planes), self.bands, self.geobox[rows, cols])
 
+    def read_valid(self, *, progress: Progress | None = None) -> np.ndarray:
+        """Bool mask (y, x) of the pixels with data in at least one band, read window by window."""
+        shape = tuple(self.geobox.shape)
+        valid = np.zeros(shape, dtype=bool)
+        tiles = list(lattice(shape, tile=1024))
+        for done, tile in enumerate(tiles, start=1):
+            valid[tile.core] = self.read(tile.core).valid
+            if progress:
+                progress("reading the image", done, len(tiles))
+        return valid
+
     def _read_file(
         self, path: Path, source: rasterio.DatasetReader, index: list[int], disk: DiskWindow
     ) -> np.ndarray:
@@ -198,6 +213,15 @@ def write_image(raster: Raster, path: str | Path) -> None:
             for i, band in enumerate(raster.bands, start=1):
                 sink.set_band_description(i, band.name)
                 sink.set_band_unit(i, band.unit)
+
+
+def write_codes(codes: np.ndarray, geobox: GeoBox, path: str | Path, *, scheme: ClassScheme) -> None:
+    """Write class codes uint8 (y, x), 0 = none, as a GeoTIFF with the scheme's palette inside."""
+    profile = geotiff_profile(geobox, count=1, dtype="uint8", nodata=0)
+    with replacing(path) as fresh, rasterio.open(fresh, "w", **profile) as sink:
+        sink.write(codes, 1)
+        sink.set_band_description(1, scheme.name)
+        sink.write_colormap(1, {c.code: (*c.rgb, 255) for c in scheme.classes})
 
 
 def geotiff_profile(geobox: GeoBox, *, count: int, dtype: str, nodata: float) -> dict[str, object]:

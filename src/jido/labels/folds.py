@@ -89,7 +89,7 @@ def group_kfold(groups: np.ndarray, y: np.ndarray, *, k: int, seed: int) -> Fold
             f"use 2 to {len(classes)} folds or add polygons."
         )
     fold = _dealt(classes, k, np.random.default_rng(seed))
-    return Folds(fold[number], kind="group (polygon) k-fold")
+    return Folds(fold[number], kind="polygons kept whole")
 
 
 def leave_one_group_out(groups: np.ndarray) -> Folds:
@@ -101,7 +101,7 @@ def leave_one_group_out(groups: np.ndarray) -> Folds:
     names, number = np.unique(groups, return_inverse=True)
     if len(names) < 2:
         raise FoldsError("Leave-one-group-out needs at least 2 groups, there is 1.")
-    return Folds(number, kind="leave one group out")
+    return Folds(number, kind="one group left out")
 
 
 def spatial_blocks(

@@ -1,5 +1,7 @@
 """From model and scene to a map package, and from a map and a reference to its accuracy."""
 
+from jido.maps.assess import RESUBSTITUTION, assess, find_report
 from jido.maps.engine import MapResult, map_scene
+from jido.maps.postfilter import gaussian_filter_lcz
 
-__all__ = ["MapResult", "map_scene"]
+__all__ = ["RESUBSTITUTION", "MapResult", "assess", "find_report", "gaussian_filter_lcz", "map_scene"]

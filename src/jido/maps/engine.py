@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,10 @@ from rasterio.windows import Window as DiskWindow
 
 from jido.errors import ImageError, ModelError, OutputError
 from jido.geo import Tile, Window, coarse_valid, coarser, lattice, pixel_size_m, scaled
-from jido.io import Scene, aux_xml, geotiff_profile, qml, replacing
+from jido.io import Progress, Scene, aux_xml, geotiff_profile, qml, replacing
 from jido.maps.postfilter import gaussian_filter_lcz, reach
 from jido.maps.report import map_report, write_report
 from jido.methods import Model
-
-Progress = Callable[[str, int, int], None]
 
 NODATA = 255
 """Of every band of a map: 0 is a value of the ``abstain`` band."""
@@ -56,6 +54,12 @@ class MapResult:
     megapixels: float
     seconds: float
     peak_rss_mb: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of ``jido map``; ``resumed_bands`` is 0 because every run starts anew."""
+        facts = asdict(self) | {"map": str(self.path), "report": str(self.report), "resumed_bands": 0}
+        del facts["path"]
+        return facts
 
 
 def band_names(model: Model) -> tuple[str, ...]:
@@ -146,7 +150,7 @@ def _write_scratch(
     names = band_names(model)
     lcz = names[0] == "lcz"
     profile = geotiff_profile(grid, count=len(names), dtype="uint8", nodata=NODATA)
-    profile |= {"compress": "none", "predictor": 1}
+    profile |= {"compress": "none", "predictor": 1, "photometric": "MINISBLACK", "alpha": "NO"}
     side = max(tile // model.stride, 1)
     total = -(-grid.shape.y // side) * -(-grid.shape.x // side)
     done, seen = 0, False

@@ -117,8 +117,8 @@ def statement(evaluation: dict[str, Any]) -> str:
     """The accuracy of a model in one sentence."""
     folds, metrics = evaluation["folds"], evaluation["metrics"]
     return (
-        f"On {evaluation['groups']} polygons held out in turn ({folds['kind']}, {folds['k']} folds) "
-        f"{text(metrics['oa'])} of the cells were right."
+        f"Overall accuracy {text(metrics['oa'])} on {evaluation['groups']} polygons, each judged by a "
+        f"model that had not seen it ({folds['k']} folds, {folds['kind']})."
     )
 
 

@@ -10,13 +10,14 @@ Source of the way: the LCZ Generator, Demuzere et al. 2021, doi 10.3389/fenvs.20
 from __future__ import annotations
 
 import time
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jido.errors import ImageError, LabelsError, ModelError
 from jido.geo import (
@@ -30,7 +31,7 @@ from jido.geo import (
     pixel_size_m,
     scaled,
 )
-from jido.io import Package, Scene
+from jido.io import Package, Progress, Scene
 from jido.labels import (
     ClassScheme,
     Folds,
@@ -44,9 +45,6 @@ from jido.stats import accept_threshold, cluster_bootstrap, confusion_by_group, 
 
 if TYPE_CHECKING:
     from sklearn.ensemble import ExtraTreesClassifier
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
 
 TILE = 256
 """Side in pixels of the tiles in which features are computed."""
@@ -82,6 +80,23 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+def load_config(path: str | Path | None = None, *, preset: str = "cpu", seed: int = 0) -> ForestConfig:
+    """Settings of a preset, overruled by those of a TOML file (where ``seed`` may stand too).
+
+    Raises:
+        ModelError: when the file cannot be read or holds a setting that does not exist.
+    """
+    settings: dict[str, Any] = dict(PRESETS[preset])
+    try:
+        if path is not None:
+            settings |= tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return ForestConfig(**{"seed": seed, **settings})
+    except (OSError, tomllib.TOMLDecodeError, ValidationError) as err:
+        known = ", ".join(ForestConfig.model_fields)
+        first = str(err).splitlines()[0]
+        raise ModelError(f"The settings in {path} cannot be used ({first}); known are {known}.") from err
+
+
 def _suffix(name: str) -> str:
     """``B2@3`` -> ``@3``: which image of a stack a band belongs to."""
     return name[name.index("@") :] if "@" in name else ""
@@ -102,17 +117,36 @@ def _index_planes(means: np.ndarray, bands: Sequence[Band]) -> list[np.ndarray]:
     return planes
 
 
+def _filled_from_other_dates(means: np.ndarray, bands: Sequence[Band]) -> np.ndarray:
+    """Where one image of a stack has no data, the median of the same band of the other images.
+
+    A forest that saw few gaps in training sends cells with gaps to arbitrary classes; at the edge
+    of a swath that would be a stripe in the map.
+    """
+    filled = means.copy()
+    names = [band.name.removesuffix(_suffix(band.name)) for band in bands]
+    for name in {name for name in names if names.count(name) > 1}:
+        same = [i for i, other in enumerate(names) if other == name]
+        ordered = np.sort(means[same], axis=0)  # NaN last; np.nanmedian warns where no image has data
+        count = np.isfinite(ordered).sum(axis=0)
+        lower, upper = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(same) - 1)
+        middle = (np.take_along_axis(ordered, np.stack([lower, upper]), axis=0)).mean(axis=0)
+        for i in same:
+            filled[i] = np.where(np.isnan(means[i]), middle, means[i])
+    return filled
+
+
 def cell_features(
     data: np.ndarray, bands: Sequence[Band], config: ForestConfig, stride: int
 ) -> np.ndarray:
     """Features of every cell of an image (C, H, W): float32 (F, H // stride, W // stride).
 
-    NaN where there is no data.
-
     Band means over the cell (and their spread when a cell has several pixels), indices of the
-    means, and mean and spread of all these over each neighbourhood.
+    means, and mean and spread of all these over each neighbourhood; NaN where there is no data.
+    A band that one of several images lacks is taken from the others.
     """
     means, spreads = block_mean_sd(data, stride)
+    means = _filled_from_other_dates(means, bands)
     indices = _index_planes(means, bands) if config.indices else []
     core = [*means, *indices]
     planes = core if stride == 1 else [*core, *spreads]

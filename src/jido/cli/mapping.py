@@ -1,0 +1,54 @@
+"""``jido map``: a model and images in, a map package out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jido.cli.console import note, print_json, progress_bar
+from jido.cli.options import Crs, Images, JsonFlag, Quiet, Resample
+
+
+def map_(
+    model: Annotated[Path, typer.Argument(help="Folder of a model package.")],
+    images: Images,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The map, a GeoTIFF.")],
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Threads; all cores.")] = None,
+    single_band: Annotated[
+        bool, typer.Option("--single-band", help="Write the class alone, palette inside the file.")
+    ] = False,
+    crs: Crs = None,
+    resample: Resample = None,
+    json: JsonFlag = False,
+    quiet: Quiet = False,
+) -> None:
+    """Map a scene: one Cloud-Optimised GeoTIFF with its colours, report.json and report.html."""
+    from jido.io import Scene, read_config
+    from jido.maps import map_scene
+    from jido.methods import load_model
+
+    loaded = load_model(model)
+    facts = read_config(model)
+    identity = {"name": model.resolve().name, "method": facts["method"], "sha256": facts["sha256"]}
+    with Scene(images, crs=crs, resample=resample) as scene, progress_bar(quiet=quiet or json) as progress:
+        for text in scene.notes:
+            note(text, quiet=quiet)
+        result = map_scene(
+            loaded,
+            scene,
+            output,
+            model_id=identity,
+            single_band=single_band,
+            workers=workers,
+            progress=progress,
+        )
+    if json:
+        print_json(result.to_dict())
+    else:
+        print(f"Map: {result.path}\nReport: {result.report}")
+        print(
+            f"{result.tiles} tiles, {result.megapixels:g} megapixels, {result.seconds:g} s, "
+            f"peak {result.peak_rss_mb:.0f} MB"
+        )

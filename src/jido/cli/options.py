@@ -1,0 +1,53 @@
+"""Options that recur, defined once: they mean the same in every command."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Images = Annotated[list[Path], typer.Argument(help="Image files, stacked in this order.", metavar="IMAGE...")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of every random draw.")]
+Crs = Annotated[
+    str | None, typer.Option("--crs", help="CRS of files that carry none, EPSG:32649.", metavar="CRS")
+]
+Layer = Annotated[
+    str | None, typer.Option("--layer", help="Layer of the labels, where a file has several.", metavar="NAME")
+]
+ClassField = Annotated[
+    str | None, typer.Option("--class-field", help="Column that holds the class.", metavar="NAME")
+]
+GroupField = Annotated[
+    str | None,
+    typer.Option("--group-field", help="Column that tells what must not be split.", metavar="NAME"),
+]
+
+
+class ResampleChoice(StrEnum):
+    """Methods for images on other grids."""
+
+    nearest = "nearest"
+    bilinear = "bilinear"
+    cubic = "cubic"
+    average = "average"
+
+
+Resample = Annotated[
+    ResampleChoice | None,
+    typer.Option("--resample", help="Bring images on other grids to the grid of the first one."),
+]
+
+
+class PresetChoice(StrEnum):
+    """How much to spend."""
+
+    smoke = "smoke"
+    cpu = "cpu"
+    full = "full"
+
+
+Preset = Annotated[PresetChoice, typer.Option("--preset", help="How much to spend: seconds, a laptop, a server.")]

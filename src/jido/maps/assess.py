@@ -1,0 +1,158 @@
+"""How good is a map, and does the reference have the right to say so?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import rasterio
+from odc.geo.geobox import GeoBox
+from rasterio.errors import RasterioError
+from rasterio.windows import Window as DiskWindow
+
+from jido.errors import ImageError, LabelsError
+from jido.geo import lattice
+from jido.labels import ClassScheme, Labels
+from jido.maps.report import labels_from_features
+from jido.stats import cluster_bootstrap, confusion_by_group, figure, per_class, summary
+
+BLOCK = 1024
+"""Side in cells of the windows in which a map is compared with its reference."""
+
+RESUBSTITUTION = "resubstitution, not accuracy"
+
+
+class Compared(NamedTuple):
+    """Reference cells of a map: places of truth and map class, group, and "trained on it"."""
+
+    truth: np.ndarray
+    prediction: np.ndarray
+    group: np.ndarray
+    trained: np.ndarray
+
+
+def find_report(path: str | Path) -> dict[str, Any] | None:
+    """The facts of a map made by Jido (its ``report.json``), or ``None``."""
+    path = Path(path)
+    for candidate in (path.with_suffix(".report.json"), path.with_name("report.json")):
+        if candidate.exists():
+            facts = json.loads(candidate.read_text(encoding="utf-8"))
+            if facts.get("map") == path.name:
+                return facts
+    return None
+
+
+def _blocks(
+    source: rasterio.DatasetReader, band: int, reference: Labels, training: Labels | None
+) -> Iterator[Compared]:
+    """Cells with a reference, window by window."""
+    grid = GeoBox(source.shape, source.transform, source.crs.to_wkt())
+    scheme = reference.scheme
+    for tile in lattice(source.shape, tile=BLOCK):
+        item = reference.burn(grid[tile.core]).item
+        codes = source.read(band, window=DiskWindow.from_slices(*tile.core))
+        keep = (item >= 0) & (codes != source.nodata)
+        if not keep.any():
+            continue
+        trained = np.zeros(keep.shape, dtype=bool)
+        if training is not None:
+            trained = training.burn(grid[tile.core]).item >= 0
+        chosen = item[keep]
+        yield Compared(
+            truth=scheme.index(reference.codes[chosen]),
+            prediction=scheme.index(codes[keep]),
+            group=reference.groups[chosen].astype(str),
+            trained=trained[keep],
+        )
+
+
+def compare(
+    path: str | Path, reference: Labels, *, training: Labels | None = None, band: int = 1
+) -> Compared:
+    """Read the map where the reference says something; memory holds one window and these cells.
+
+    Raises:
+        ImageError: when the map cannot be read.
+        LabelsError: when the reference says nothing inside the map.
+    """
+    try:
+        with rasterio.open(path) as source:
+            here = reference.to_crs(GeoBox(source.shape, source.transform, source.crs.to_wkt()).crs)
+            parts = list(_blocks(source, band, here, training and training.to_crs(here.crs)))
+    except RasterioError as err:
+        raise ImageError(f"{path} is not a map that can be read ({err}).") from err
+    if not parts:
+        raise LabelsError(f"The reference has no labelled cell inside {path}: do both show the same place?")
+    return Compared(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _figures(cells: Compared, scheme: ClassScheme, *, interval: bool) -> dict[str, Any]:
+    """Metrics, confusion and per-class rows; without ``interval`` no bounds are claimed."""
+    matrices = confusion_by_group(cells.truth, cells.prediction, cells.group, len(scheme.classes))
+    cm = matrices.sum(0)
+    metrics = cluster_bootstrap(matrices, scheme)
+    if not interval:
+        metrics = {name: figure(float(value)) for name, value in summary(cm, scheme).items()}
+    return {
+        "metrics": metrics,
+        "confusion": cm.tolist(),
+        "classes": list(scheme.labels),
+        "per_class": per_class(cm, scheme),
+        "cells": len(cells.truth),
+        "groups": len(matrices),
+    }
+
+
+def assess(
+    path: str | Path, reference: Labels, *, training: Labels | None = None, band: int = 1
+) -> dict[str, Any]:
+    """Compare a map with a reference and say what the figures mean.
+
+    A map must not be scored on the labels it was trained with: cells of the reference inside the
+    training geometries are found, and even one makes the reference dependent. The figures are
+    then called resubstitution and carry no interval; those of the other cells, if there are any,
+    stand beside them under ``outside_training``.
+
+    Args:
+        path: a class map.
+        reference: labels with groups.
+        training: the labels the map was made from; without them they are taken from the map's
+            report, and ``independent`` is ``None`` when there is none.
+        band: of the map, from 1.
+
+    Returns:
+        JSON-ready: ``independent``, ``design``, ``metrics``, ``area`` (``None``: areas with
+        intervals need a probability sample), ``confusion``, ``classes``, ``held_out`` (the fold
+        figures of the model) and ``overlap`` (share of reference cells inside training labels).
+    """
+    facts = find_report(path)
+    if training is None and facts is not None:
+        training = labels_from_features(facts["training"], reference.scheme)
+    cells = compare(path, reference, training=training, band=band)
+    overlap = float(cells.trained.mean())
+    independent = None if training is None else overlap == 0
+    result: dict[str, Any] = {
+        "independent": independent,
+        "design": _design(independent),
+        "overlap": overlap,
+        "held_out": facts["evaluation"]["metrics"] if facts else None,
+        "held_out_folds": facts["evaluation"]["folds"] if facts else None,
+        **_figures(cells, reference.scheme, interval=independent is not False),
+        "area": None,
+    }
+    if independent is False and 0 < overlap < 1:
+        outside = Compared(*(column[~cells.trained] for column in cells))
+        result["outside_training"] = _figures(outside, reference.scheme, interval=True)
+    return result
+
+
+def _design(independent: bool | None) -> str:
+    if independent is False:
+        return RESUBSTITUTION
+    text = "labels placed by choice: accuracy over labels like these, interval over their groups"
+    return text if independent else text + "; independence unknown (no training labels at hand)"
+
+

@@ -14,7 +14,7 @@ from jido.geo import Raster
 from jido.geo.indices import ndvi
 from jido.labels import Folds, few_labels, group_kfold, random_pixels_leaking
 
-SEEDS = (1, 2)
+SEEDS = (4, 5)
 
 
 class Samples(NamedTuple):
@@ -225,12 +225,12 @@ def test_noise_is_correlated_in_space(cities, image, band):
     # open water has no texture: what differs between neighbours is noise
     city = cities[0]
     inside = ndimage.binary_erosion(city.lcz == 17, iterations=2)
-    plane = np.where(np.kron(inside, np.ones((10, 10))) > 0, getattr(city, image).band(band), np.nan)
+    water = np.kron(inside, np.ones((10, 10))) > 0
+    plane = getattr(city, image).band(band).astype(np.float64)
     residual = plane - ndimage.uniform_filter(plane, 9)
-    pairs = np.stack([residual[:, 1:].ravel(), residual[:, :-1].ravel()])
-    pairs = pairs[:, np.isfinite(pairs).all(axis=0)]
-    assert pairs.shape[1] > 5000
-    assert 0.2 < np.corrcoef(pairs)[0, 1] < 0.95
+    pairs = water[:, 1:] & water[:, :-1]
+    assert pairs.sum() > 5000
+    assert 0.2 < np.corrcoef(residual[:, 1:][pairs], residual[:, :-1][pairs])[0, 1] < 0.95
 
 
 # --- hard in the right way ------------------------------------------------------------------------

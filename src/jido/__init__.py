@@ -31,7 +31,7 @@ _NAMES = {
 }
 """Public name -> the module that holds it."""
 
-__all__ = [*_NAMES, "__version__"]
+__all__ = list(_NAMES)
 
 
 def __getattr__(name: str) -> Any:

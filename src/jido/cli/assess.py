@@ -32,9 +32,7 @@ def assess(
     from jido.io import read_labels, replacing
     from jido.maps import assess as assess_map
 
-    found = read_labels(
-        reference, layer=layer, class_field=class_field, group_field=group_field, crs=crs
-    )
+    found = read_labels(reference, layer=layer, class_field=class_field, group_field=group_field, crs=crs)
     show_problems(found.notes, quiet=quiet)
     learned = read_labels(training, crs=crs) if training else None
     result = assess_map(map_, found, training=learned, band=band)
@@ -60,7 +58,9 @@ def print_assessment(result: dict[str, Any], name: str) -> None:
         inside = "training labels of this map unknown (give --training)"
     print(f"Reference {name}: {result['cells']:,} cells in {result['groups']} groups, {inside}.")
     if result["independent"] is False:
-        print("NOT INDEPENDENT: the map has learned these labels. What follows is resubstitution, not accuracy.")
+        print(
+            "NOT INDEPENDENT: the map has learned these labels. What follows is resubstitution, not accuracy."
+        )
     else:
         print(f"Design: {result['design']}.")
     dependent = result["independent"] is False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from pathlib import Path
 
 from jido.cli.console import print_json
 from jido.cli.options import JsonFlag
@@ -54,8 +55,9 @@ def _device() -> str:
 
 def _free_memory() -> str:
     try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            lines = dict(line.split(":", 1) for line in file)
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
     except OSError:
         return "unknown"
-    return f"{int(lines['MemAvailable'].split()[0]) / 1e6:.1f} GB of {int(lines['MemTotal'].split()[0]) / 1e6:.1f} GB"
+    lines = dict(line.split(":", 1) for line in text.splitlines())
+    free, total = (int(lines[name].split()[0]) / 1e6 for name in ("MemAvailable", "MemTotal"))
+    return f"{free:.1f} GB of {total:.1f} GB"

@@ -43,12 +43,12 @@ def check(
         print_json(report.to_dict())
     else:
         names = dict(zip(found.scheme.labels, (c.name for c in found.scheme.classes), strict=True))
+        columns = ["polygons"] if image is None else ["polygons", "pixels"]
         rows = [
-            [f"{label} {names[label]}", row["polygons"], "-" if row["pixels"] is None else row["pixels"]]
-            for label, row in report.table.items()
+            [f"{label} {names[label]}", *(row[c] for c in columns)] for label, row in report.table.items()
         ]
-        total = [sum(int(row[i]) for row in rows if row[i] != "-") for i in (1, 2)]
-        print_table(["class", "polygons", "pixels"], [*rows, ["all", total[0], total[1] or "-"]])
+        total = [sum(row[c] or 0 for row in report.table.values()) for c in columns]
+        print_table(["class", *columns], [*rows, ["all", *total]])
         for problem in report.problems:
             print(f"{problem.level}: {problem.message}")
         if not report.harmful:

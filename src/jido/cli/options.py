@@ -50,4 +50,6 @@ class PresetChoice(StrEnum):
     full = "full"
 
 
-Preset = Annotated[PresetChoice, typer.Option("--preset", help="How much to spend: seconds, a laptop, a server.")]
+Preset = Annotated[
+    PresetChoice, typer.Option("--preset", help="How much to spend: seconds, a laptop, a server.")
+]

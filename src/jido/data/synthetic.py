@@ -39,12 +39,12 @@ _TRIES = 200
 
 # What makes it hard; tests/test_synthetic.py says what these must bring about. The spreads are
 # standard deviations between the neighbourhoods of a class:
-_BUILT_SPREAD = 0.72  # of the logarithm of a built cover,
-_NATURAL_SPREAD = 0.20  # of a natural cover,
-_HEIGHT_SPREAD = 0.30  # of building height,
+_BUILT_SPREAD = 0.90  # of the logarithm of a built cover,
+_NATURAL_SPREAD = 0.25  # of a natural cover,
+_HEIGHT_SPREAD = 0.40  # of building height,
 _BRIGHT_SPREAD = 0.06  # of the brightness of a built surface; natural ones a third of it,
 _DRY_SPREAD = 0.5  # of the dryness of grass, in probits,
-_ECHO_SPREAD_DB = 0.7  # of backscatter (street orientation, roughness, moisture).
+_ECHO_SPREAD_DB = 0.9  # of backscatter (street orientation, roughness, moisture).
 _OPTICAL_NOISE = 0.04  # relative to the reflectance
 _LOOKS = 4.0  # before the speckle is smoothed
 
@@ -237,7 +237,7 @@ def _urbanity(rng: np.random.Generator, cells: int) -> np.ndarray:
 
 def _wet(rng: np.random.Generator, cells: int) -> np.ndarray:
     """A sea or lakes, 7 % of the cells, and one winding river, about 200 m wide."""
-    relief = _field(rng, cells, cells / 10)
+    relief = _field(rng, cells, cells / 10) + 0.25 * _field(rng, cells, cells / 40)
     across = np.tensordot(rng.choice([-1, 1], 2), np.mgrid[:cells, :cells], axes=1) / cells
     course = np.abs(across - across.mean() + 0.15 * _field(rng, cells, cells / 12))
     return (relief < np.quantile(relief, 0.07)) | (course < np.quantile(course, 2.2 / cells))
@@ -259,7 +259,7 @@ def _covers(rng: np.random.Generator, lcz: np.ndarray) -> tuple[np.ndarray, np.n
     zone = np.moveaxis(_ZONES[lcz - 1], -1, 0).astype(np.float32)
     spread = np.where(np.arange(k) < _TREE, _BUILT_SPREAD, _NATURAL_SPREAD)[:, None, None]
     covers = zone[:k] * np.exp(spread.astype(np.float32) * _patches(rng, k, cells))
-    covers[_ROOFS] *= rng.lognormal(0, 0.3, (3, 1, 1))  # the roofs of this city
+    covers[_ROOFS] *= rng.lognormal(0, 0.4, (3, 1, 1))  # the roofs of this city
     dry = ndtr(_DRY_SPREAD * _patches(rng, 1, cells)[0] + rng.normal(-1, 0.4))  # the season of this city
     covers[_STRAW] = covers[_GRASS] * dry
     covers[_GRASS] -= covers[_STRAW]
@@ -307,7 +307,7 @@ def _reflectance(rng: np.random.Generator, covers: np.ndarray, height: np.ndarra
     """Mixed spectra in shadow, seen through this city's air, with noise; float32 (10, y, x)."""
     side, n = covers.shape[-1], len(_OPTICAL)
     bright = np.stack([_finer(p) for p in _patches(rng, len(covers), side // PIXELS)])
-    spectra = _SIGNATURES[:, :n] / 100 * rng.lognormal(0, 0.10, (len(covers), 1))
+    spectra = _SIGNATURES[:, :n] / 100 * rng.lognormal(0, 0.13, (len(covers), 1))
     spectra *= rng.lognormal(0, 0.05, spectra.shape)
     spread = np.where(np.arange(len(covers)) < _TREE, _BRIGHT_SPREAD, _BRIGHT_SPREAD / 3)
     lit = covers * np.exp(spread[:, None, None].astype(np.float32) * bright)

@@ -66,9 +66,10 @@ def identify(names: Sequence[str]) -> tuple[Band, ...]:
     """Bands for the names found in a file.
 
     The sensor is the first one of the table that knows every name. Sentinel-2 and Landsat-8 both
-    number their bands; names with a padding zero, ``B8A`` or ``B12`` mean Sentinel-2, otherwise
-    ``B1``..``B11`` is taken for Landsat-8. Names that no sensor knows are kept as they are, with
-    unknown sensor and unit.
+    number their bands; names with a padding zero, ``B8A`` or ``B12`` mean Sentinel-2, and so does
+    ``B8`` with nothing but ``B2``, ``B3``, ``B4`` (the bands of 10 m; Landsat's ``B8`` is the
+    panchromatic one, on a grid of its own). Otherwise ``B1``..``B11`` is taken for Landsat-8. Names
+    that no sensor knows are kept as they are, with unknown sensor and unit.
     """
     wanted = [_bare(name) for name in names]
     padded = any(re.fullmatch(r"[Bb]0\d", name.strip()) for name in names)
@@ -76,7 +77,7 @@ def identify(names: Sequence[str]) -> tuple[Band, ...]:
     for band in band_table():
         by_sensor.setdefault(band.sensor, {})[_bare(band.name)] = band
     order = ["sentinel-1", "landsat-8", "sentinel-2", "aerial"]
-    if padded:
+    if padded or ("B8" in wanted and {"B2", "B3", "B4", "B8"}.issuperset(wanted)):
         order = ["sentinel-1", "sentinel-2", "aerial"]
     for sensor in order:
         known = by_sensor[sensor]

@@ -114,17 +114,22 @@ class Raster:
 def pixel_size_m(geobox: GeoBox) -> tuple[float, float]:
     """Height and width of a pixel in metres, measured on the ground at the centre of the grid.
 
-    Projected grids use the unit of their CRS; geographic grids are measured along the ellipsoid
-    (WGS84), so a pixel in degrees is not taken for a square.
+    Measured along the ellipsoid (WGS84), so a pixel in degrees is not taken for a square, nor one
+    of web Mercator for as large as it says. A projection that is right to 1 % there, such as UTM,
+    is taken at its word: its 10 m are 10 m.
     """
-    height, width = abs(geobox.resolution.y), abs(geobox.resolution.x)
-    if not geobox.crs.geographic:
-        factor = geobox.crs.proj.axis_info[0].unit_conversion_factor or 1.0
-        return float(height * factor), float(width * factor)
+    if geobox.crs is None:
+        raise ImageError("The grid has no CRS, so its pixels have no size in metres.")
     from pyproj import Geod
 
-    geod = Geod(ellps="WGS84")
-    lon, lat = geobox.extent.centroid.coords[0]
-    _, _, across = geod.inv(lon - width / 2, lat, lon + width / 2, lat)
-    _, _, along = geod.inv(lon, lat - height / 2, lon, lat + height / 2)
+    height, width = abs(geobox.resolution.y), abs(geobox.resolution.x)
+    x, y = geobox.extent.centroid.coords[0]
+    dx, dy = np.array([-width, width, 0, 0]) / 2, np.array([0, 0, -height, height]) / 2
+    lon, lat = geobox.crs.transformer_to_crs("EPSG:4326")(x + dx, y + dy)
+    _, _, (across, along) = Geod(ellps="WGS84").inv(lon[::2], lat[::2], lon[1::2], lat[1::2])
+    if not geobox.crs.geographic:
+        factor = geobox.crs.proj.axis_info[0].unit_conversion_factor or 1.0
+        stated = float(height * factor), float(width * factor)
+        if not (abs(along / stated[0] - 1) > 0.01 or abs(across / stated[1] - 1) > 0.01):
+            return stated
     return float(along), float(across)

@@ -44,6 +44,8 @@ def replacing(target: str | Path) -> Iterator[Path]:
     except OSError as err:
         if err.errno is None:  # a library's own OSError (GDAL), already a sentence
             raise
-        raise OutputError(f"Cannot write {target}: {os.strerror(err.errno)}; what stood there is kept.") from err
+        raise OutputError(
+            f"Cannot write {target}: {os.strerror(err.errno)}; what stood there is kept."
+        ) from err
     finally:
         _remove(scratch)

@@ -90,7 +90,9 @@ class Scene:
             self._stack.enter_context(rasterio.Env(**GDAL_OPTIONS))
             opened = [self._open(path, crs) for path in self.paths]
             self.geobox = _grid(opened[0], crs)
-            self._sources = [self._on_grid(s, path, crs, resample) for s, path in zip(opened, self.paths, strict=True)]
+            self._sources = [
+                self._on_grid(s, path, crs, resample) for s, path in zip(opened, self.paths, strict=True)
+            ]
         except BaseException:
             self._stack.close()
             raise

@@ -104,9 +104,7 @@ def leave_one_group_out(groups: np.ndarray) -> Folds:
     return Folds(number, kind="one group left out")
 
 
-def spatial_blocks(
-    xy: np.ndarray, y: np.ndarray, *, block: float, k: int, buffer: float, seed: int
-) -> Folds:
+def spatial_blocks(xy: np.ndarray, y: np.ndarray, *, block: float, k: int, buffer: float, seed: int) -> Folds:
     """K folds of square blocks, with a buffer between training and test.
 
     Args:

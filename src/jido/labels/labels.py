@@ -111,9 +111,7 @@ class Labels:
         for code in order:
             mine = inside[here.codes[inside] == code]
             shapes = [(here.geometry[i], int(i) + 1) for i in mine[::-1]]
-            burned = rasterize(
-                shapes, out_shape=item.shape, transform=geobox.affine, fill=0, dtype=np.int32
-            )
+            burned = rasterize(shapes, out_shape=item.shape, transform=geobox.affine, fill=0, dtype=np.int32)
             hit = burned > 0
             contradicted |= hit & (codes > 0)
             codes[hit] = code

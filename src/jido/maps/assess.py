@@ -154,5 +154,3 @@ def _design(independent: bool | None) -> str:
         return RESUBSTITUTION
     text = "labels placed by choice: accuracy over labels like these, interval over their groups"
     return text if independent else text + "; independence unknown (no training labels at hand)"
-
-

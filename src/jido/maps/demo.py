@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,9 @@ def run_demo(folder: str | Path, *, seed: int = 0, progress: Progress | None = N
     training, others = _write_inputs(city, inputs, seed=seed)
     images = [inputs / "sentinel1.tif", inputs / "sentinel2.tif"]
     with Scene(images) as scene:
-        model = train_forest(scene, training, config=ForestConfig(seed=seed), leaky_too=True, progress=progress)
+        model = train_forest(
+            scene, training, config=ForestConfig(seed=seed), leaky_too=True, progress=progress
+        )
         model.save(folder / "model")
         sha256 = read_config(folder / "model")["sha256"]
         made = map_scene(
@@ -76,6 +77,9 @@ def run_demo(folder: str | Path, *, seed: int = 0, progress: Progress | None = N
             {"by": "other polygons of the same city", "oa": assess(made.path, others)["metrics"]["oa"]},
             {"by": "every cell (known only in a simulation)", "oa": figure(_whole_map(made.path, city))},
             {"by": "random pixels: LEAKS, too good", "oa": model.evaluation["leaky"]["metrics"]["oa"]},
-            {"by": "its own training polygons: no accuracy", "oa": assess(made.path, training)["metrics"]["oa"]},
+            {
+                "by": "its own training polygons: no accuracy",
+                "oa": assess(made.path, training)["metrics"]["oa"],
+            },
         ],
     }

@@ -6,11 +6,12 @@ each tile by one, so the bytes of the map do not depend on how many there are.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,8 +25,9 @@ from rasterio.windows import Window as DiskWindow
 from jido.errors import ImageError, ModelError, OutputError
 from jido.geo import Tile, Window, coarse_valid, coarser, lattice, pixel_size_m, scaled
 from jido.io import Progress, Scene, aux_xml, geotiff_profile, qml, replacing
+from jido.maps.page import html_report
 from jido.maps.postfilter import gaussian_filter_lcz, reach
-from jido.maps.report import map_report, write_report
+from jido.maps.report import map_report
 from jido.methods import Model
 
 NODATA = 255
@@ -144,7 +146,14 @@ def _planes(model: Model, probability: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _write_scratch(
-    path: Path, model: Model, scene: Scene, grid: GeoBox, *, tile: int, workers: int, progress: Progress | None
+    path: Path,
+    model: Model,
+    scene: Scene,
+    grid: GeoBox,
+    *,
+    tile: int,
+    workers: int,
+    progress: Progress | None,
 ) -> int:
     """The map as a plain GeoTIFF; gives the number of tiles."""
     names = band_names(model)
@@ -157,7 +166,7 @@ def _write_scratch(
     with rasterio.open(path, "w+", **profile) as sink:
         for i, name in enumerate(names, start=1):
             sink.set_band_description(i, name)
-        for done, (window, probability) in enumerate(  # noqa: B007
+        for done, (window, probability) in enumerate(
             probabilities_by_tile(model, scene, tile=tile, workers=workers), start=1
         ):
             planes = _planes(model, probability)
@@ -258,7 +267,13 @@ def map_scene(
         scratch = fresh.with_name("scratch.tif")
         try:
             tiles = _write_scratch(
-                scratch, model, scene, grid, tile=tile, workers=workers or os.cpu_count() or 1, progress=progress
+                scratch,
+                model,
+                scene,
+                grid,
+                tile=tile,
+                workers=workers or os.cpu_count() or 1,
+                progress=progress,
             )
             plain = scratch
             if single_band:
@@ -266,9 +281,12 @@ def map_scene(
                 _single_band(scratch, plain, model)
             _to_cog(plain, fresh)
         except rasterio.errors.RasterioError as err:
-            raise OutputError(f"Cannot write {path} ({err}): is the disk full? What stood there is kept.") from err
+            raise OutputError(
+                f"Cannot write {path} ({err}): is the disk full? What stood there is kept."
+            ) from err
         facts = map_report(model, scene, scratch, name=path.name, model_id=model_id)
-        write_report(facts, model, scratch, json_path=fresh_json, html_path=fresh_html)
+        fresh_json.write_text(json.dumps(facts, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        fresh_html.write_text(html_report(facts, model, scratch), encoding="utf-8")
         fresh_aux.write_text(aux_xml(model.scheme, _class_bands(model, single_band)), encoding="utf-8")
         fresh_qml.write_text(qml(model.scheme, band=1), encoding="utf-8")
     pixels = scene.geobox.shape.y * scene.geobox.shape.x

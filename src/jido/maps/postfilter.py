@@ -16,14 +16,19 @@ SIGMA_M |= {**dict.fromkeys((11, 12, 13, 14, 16), 75), 17: 25}
 """LCZ code -> radius and sigma of its kernel in metres."""
 
 
+def _cells(metres: float, cell_m: float) -> int:
+    """Whole cells within a radius; a cell of 100.0001 m, as in feet, counts as one of 100 m."""
+    return int(metres / cell_m + 1e-4)
+
+
 def reach(cell_m: float) -> int:
     """Cells that the widest kernel reaches."""
-    return int(max(RADIUS_M.values()) / cell_m)
+    return _cells(max(RADIUS_M.values()), cell_m)
 
 
 def _kernel(code: int, cell_m: float) -> np.ndarray:
     """One-dimensional kernel, cut at the class's radius, sum 1."""
-    radius = int(RADIUS_M[code] / cell_m)
+    radius = _cells(RADIUS_M[code], cell_m)
     offset = np.arange(-radius, radius + 1) * cell_m
     kernel = np.exp(-0.5 * (offset / SIGMA_M[code]) ** 2)
     return kernel / kernel.sum()

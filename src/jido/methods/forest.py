@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import time
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import shapely
+from odc.geo import CRS
+from odc.geo.geobox import GeoBox
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jido.errors import ImageError, LabelsError, ModelError
@@ -41,7 +44,7 @@ from jido.labels import (
     random_pixels_leaking,
     require_trainable,
 )
-from jido.stats import accept_threshold, cluster_bootstrap, confusion_by_group, overall_accuracy, per_class
+from jido.stats import accept_threshold, cluster_bootstrap, confusion_by_group, per_class
 
 if TYPE_CHECKING:
     from sklearn.ensemble import ExtraTreesClassifier
@@ -136,9 +139,7 @@ def _filled_from_other_dates(means: np.ndarray, bands: Sequence[Band]) -> np.nda
     return filled
 
 
-def cell_features(
-    data: np.ndarray, bands: Sequence[Band], config: ForestConfig, stride: int
-) -> np.ndarray:
+def cell_features(data: np.ndarray, bands: Sequence[Band], config: ForestConfig, stride: int) -> np.ndarray:
     """Features of every cell of an image (C, H, W): float32 (F, H // stride, W // stride).
 
     Band means over the cell (and their spread when a cell has several pixels), indices of the
@@ -200,7 +201,7 @@ def sample_cells(
             keep = (item >= 0) & coarse_valid(raster.valid, stride)[inner]
             features = cell_features(raster.data, raster.bands, config, stride)[:, *inner][:, keep].T
             rows, cols = np.nonzero(keep)
-            xy = np.column_stack(box.affine * (cols + 0.5, rows + 0.5))
+            xy = np.column_stack(_centres(box, rows, cols))
             parts.append((features, item[keep], xy))
         if progress:
             progress("reading labelled cells", done, len(tiles))
@@ -214,13 +215,18 @@ def sample_cells(
     return Samples(features, labels.scheme.index(labels.codes[item]), item, labels.groups[item], xy)
 
 
+def _centres(grid: GeoBox, rows: np.ndarray, cols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """X and y of cell centres in the CRS of the grid."""
+    a = grid.affine
+    x, y = cols + 0.5, rows + 0.5
+    return a.a * x + a.b * y + a.c, a.d * x + a.e * y + a.f
+
+
 def fit_forest(samples: Samples, keep: np.ndarray, config: ForestConfig) -> ExtraTreesClassifier:
     """A forest from the samples at the places ``keep``, each polygon capped. Seeded."""
     from sklearn.ensemble import ExtraTreesClassifier
 
-    capped = keep[
-        cap_per_group(samples.item[keep], cap=config.max_pixels_per_polygon, seed=config.seed)
-    ]
+    capped = keep[cap_per_group(samples.item[keep], cap=config.max_pixels_per_polygon, seed=config.seed)]
     forest = ExtraTreesClassifier(
         n_estimators=config.trees,
         min_samples_leaf=config.min_samples_leaf,
@@ -388,7 +394,9 @@ def train_forest(
     evaluation["polygons"] = polygon_agreement(samples, held, split, labels)
     if leaky_too:
         pixels = random_pixels_leaking(len(samples.y), k=folds, seed=config.seed)
-        leaky = evaluate(samples, held_out(samples, pixels, config, k, progress=progress), pixels, labels.scheme)
+        leaky = evaluate(
+            samples, held_out(samples, pixels, config, k, progress=progress), pixels, labels.scheme
+        )
         evaluation["leaky"] = {key: leaky[key] for key in ("metrics", "folds")}
     forest = fit_forest(samples, np.arange(len(samples.y)), config)
     evaluation["seconds"] = round(time.perf_counter() - start, 2)
@@ -407,7 +415,7 @@ def train_forest(
 def polygon_agreement(
     samples: Samples, held: np.ndarray, folds: Folds, labels: Labels
 ) -> list[dict[str, Any]]:
-    """Per label: class, fold, cells covered, and the share of them that its fold got right.
+    """Per label: class, a point in it, fold, cells covered, and the share of them that its fold got right.
 
     A polygon that nobody else's labels confirm stands first: look at it again.
     """
@@ -417,11 +425,16 @@ def polygon_agreement(
     fold = np.zeros(len(labels), dtype=np.int64)
     fold[samples.item] = folds.fold
     names = dict(zip(labels.scheme.codes, labels.scheme.labels, strict=True))
+    lonlat = shapely.get_coordinates(
+        shapely.point_on_surface(labels.to_crs(CRS("EPSG:4326")).geometry)
+    ).round(5)
     rows = [
         {
             "item": int(i),
             "group": str(labels.groups[i]),
             "class": names[int(labels.codes[i])],
+            "lon": float(lonlat[i, 0]),
+            "lat": float(lonlat[i, 1]),
             "fold": int(fold[i]),
             "cells": int(cells[i]),
             "agreement": round(float(agree[i] / cells[i]), 4),

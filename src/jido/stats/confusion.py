@@ -22,9 +22,7 @@ def confusion(truth: np.ndarray, prediction: np.ndarray, k: int) -> np.ndarray:
     return np.bincount(pairs, minlength=k * k).reshape(k, k)
 
 
-def confusion_by_group(
-    truth: np.ndarray, prediction: np.ndarray, groups: np.ndarray, k: int
-) -> np.ndarray:
+def confusion_by_group(truth: np.ndarray, prediction: np.ndarray, groups: np.ndarray, k: int) -> np.ndarray:
     """One matrix per group, (G, K, K) int64, groups in sorted order."""
     names, number = np.unique(np.ravel(groups), return_inverse=True)
     matrices = np.zeros((len(names), k, k), dtype=np.int64)

@@ -1,0 +1,51 @@
+"""Rows of an experiment that survive an interruption, and their place in RESULTS.md."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+class Rows:
+    """Finished rows in a JSON-lines file, found again by the hash of their settings."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        self.done = {row["key"]: row for row in map(json.loads, filter(None, lines))}
+
+    @staticmethod
+    def key(settings: dict[str, Any]) -> str:
+        """Hash of the settings of a row."""
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    def get(self, settings: dict[str, Any]) -> dict[str, Any] | None:
+        """The finished row with these settings, or ``None``."""
+        return self.done.get(self.key(settings))
+
+    def add(self, settings: dict[str, Any], figures: dict[str, Any]) -> dict[str, Any]:
+        """Append a finished row; it is on disk when this returns."""
+        row = {"key": self.key(settings), **settings, **figures}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        self.done[row["key"]] = row
+        return row
+
+
+def write_results(section: str, text: str) -> None:
+    """Put ``text`` between the marks of ``section`` in RESULTS.md."""
+    start, end = f"<!-- {section} -->", f"<!-- /{section} -->"
+    old = RESULTS.read_text(encoding="utf-8")
+    new = re.sub(
+        re.escape(start) + ".*?" + re.escape(end),
+        lambda _: f"{start}\n{text.strip()}\n{end}",
+        old,
+        flags=re.DOTALL,
+    )
+    RESULTS.write_text(new, encoding="utf-8")

@@ -1,0 +1,221 @@
+"""``report.html``: one self-contained page a person can read, print and hand over."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import shapely
+from odc.geo import CRS
+
+from jido.labels import ClassScheme
+from jido.maps.report import NAMES, statement, text
+from jido.methods import Model
+
+PICTURE = 1200
+"""Longest side of the map picture in pixels."""
+
+DOUBTFUL = 0.25
+"""A polygon of which less than this share was given its class should be looked at again."""
+
+
+def html_report(facts: dict[str, Any], model: Model, picture: Path) -> str:
+    """The page for the facts of :func:`~jido.maps.report.map_report`; ``picture`` is the map to draw."""
+    evaluation = facts["evaluation"]
+    sections = [
+        f"<h1>{html.escape(facts['map'])}</h1>",
+        f"<p class='lead'>{html.escape(statement(evaluation))} This speaks of new polygons drawn like "
+        "these, not of every cell of the map.</p>",
+        f"<img alt='Class map and training polygons by fold' src='{_png(draw_map(model, picture))}'>",
+        _classes(facts, model),
+        _accuracy(evaluation),
+        "<h2>Confusion matrix</h2><p>Cells of held-out polygons; rows are the truth.</p>",
+        _confusion_table(evaluation),
+        _unsure(evaluation["unsure"]),
+        _doubtful(evaluation["polygons"]),
+        "<h2>How it was made</h2>",
+        _table(["", ""], _made_rows(facts, model)),
+    ]
+    return _SHELL.format(title=html.escape(facts["map"]), body="\n".join(sections))
+
+
+def _classes(facts: dict[str, Any], model: Model) -> str:
+    colors = {c.label: c.color for c in model.scheme.classes}
+    rows = [
+        [
+            _swatch(colors[row["class"]]) + html.escape(f"{row['class']} {row['name']}"),
+            area["cells"],
+            f"{area['km2']:.2f}",
+            f"{area['share'] * 100:.1f} %",
+            _share(row["users_accuracy"]),
+            _share(row["producers_accuracy"]),
+            _share(row["f1"]),
+        ]
+        for row, area in zip(facts["evaluation"]["per_class"], facts["pixel_count_area"], strict=True)
+        if row["truth"] or area["cells"]
+    ]
+    head = ["class", "cells", "km²", "share", "user's acc.", "producer's acc.", "F1"]
+    return (
+        f"<h2>Classes</h2><p>Areas are counted cells of band <code>{facts['bands'][0]}</code>: they carry "
+        "the errors of the map and no interval. Accuracies are those of the held-out polygons.</p>"
+        + _table(head, rows)
+    )
+
+
+def _accuracy(evaluation: dict[str, Any]) -> str:
+    rows = [[NAMES.get(name, name), text(figure)] for name, figure in evaluation["metrics"].items()]
+    page = "<h2>Accuracy on held-out polygons</h2>"
+    page += _table(["figure", "value [95 % interval over polygons]"], rows)
+    if "leaky" in evaluation:
+        page += (
+            "<p class='warn'>A random pixel split of the same data would have shown an overall accuracy of "
+            f"{text(evaluation['leaky']['metrics']['oa'])}. That figure <b>leaks</b>: neighbours of one "
+            "polygon stand on both sides. It is printed to show the difference and must not be quoted.</p>"
+        )
+    return page
+
+
+def _unsure(unsure: dict[str, float]) -> str:
+    return (
+        "<h2>Unsure cells</h2><p>The band <code>abstain</code> is 1 where the highest probability is below "
+        f"{unsure['below']:.2f}. On the held-out polygons that leaves {(1 - unsure['share']) * 100:.0f} % of "
+        f"the cells, with an error of up to {unsure['aimed_error'] * 100:.0f} %; the threshold was chosen on "
+        "the same cells, so for new places it is an aim, not a promise.</p>"
+    )
+
+
+def _doubtful(polygons: Sequence[dict[str, Any]]) -> str:
+    rows = [
+        [
+            html.escape(f"{row['class']} ({row['group']})"),
+            f"{row['lat']:.5f}, {row['lon']:.5f}",
+            row["cells"],
+            f"{row['agreement'] * 100:.0f} %",
+        ]
+        for row in polygons
+        if row["agreement"] < DOUBTFUL
+    ]
+    page = (
+        "<h2>Polygons to look at again</h2><p>Held out, fewer than a quarter of their cells were given their "
+        f"class: {len(rows)} of {len(polygons)}.</p>"
+    )
+    return page + (_table(["class (group)", "lat, lon", "cells", "agreement"], rows[:12]) if rows else "")
+
+
+def _png(figure: Any) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _rgb(codes: np.ndarray, scheme: ClassScheme) -> np.ndarray:
+    table = np.zeros((256, 4), dtype=np.uint8)
+    for cls in scheme.classes:
+        table[cls.code] = (*cls.rgb, 255)
+    return table[codes]
+
+
+def draw_map(model: Model, scratch: Path) -> Any:
+    """A matplotlib figure: the class map and, on the right, which fold judged which polygon."""
+    from matplotlib.figure import Figure as Canvas
+
+    with rasterio.open(scratch) as source:
+        shrink = max(max(source.shape) / PICTURE, 1)
+        shape = tuple(max(int(n / shrink), 1) for n in source.shape)
+        band = 2 if source.descriptions[0] == "lcz" else 1
+        codes = source.read(band, out_shape=shape)
+        left, bottom, right, top = source.bounds
+        crs = CRS(source.crs.to_wkt())
+    canvas = Canvas(figsize=(14, 6.4))
+    axes = canvas.subplots(1, 2, sharex=True, sharey=True)
+    picture = _rgb(codes, model.scheme)
+    axes[0].imshow(picture, extent=(left, right, bottom, top), interpolation="nearest")
+    axes[0].set_title("Map" + (" (lczFilter)" if band == 2 else ""))
+    axes[1].imshow(picture, extent=(left, right, bottom, top), interpolation="nearest", alpha=0.25)
+    axes[1].set_title("Training polygons, coloured by the fold that judged them")
+    here = model.labels.to_crs(crs)
+    for row in model.evaluation.get("polygons", []):
+        for part in shapely.get_parts(here.geometry[row["item"]]):
+            if part.geom_type == "Polygon":
+                axes[1].fill(*part.exterior.xy, color=f"C{row['fold']}", alpha=0.8, lw=0)
+            else:
+                axes[1].plot(*part.xy, ".", color=f"C{row['fold']}")
+    for axis in axes:
+        axis.set_xlim(left, right)
+        axis.set_ylim(bottom, top)
+        axis.ticklabel_format(useOffset=False, style="plain")
+        axis.tick_params(labelsize=7)
+    canvas.tight_layout()
+    return canvas
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    top = "".join(f"<th>{html.escape(h)}</th>" for h in head)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _swatch(cls_color: str) -> str:
+    return f'<span class="swatch" style="background:{cls_color}"></span>'
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _confusion_table(evaluation: dict[str, Any]) -> str:
+    cm = np.array(evaluation["confusion"])
+    present = np.flatnonzero(cm.sum(0) + cm.sum(1))
+    names = [evaluation["classes"][i] for i in present]
+    rows = []
+    for i in present:
+        total = max(int(cm[i].sum()), 1)
+        cells = []
+        for j in present:
+            strength = cm[i, j] / total
+            tone = f"rgba(20,110,60,{strength:.2f})" if i == j else f"rgba(190,60,30,{strength:.2f})"
+            ink = "#fff" if strength > 0.55 else "inherit"
+            cells.append(f'<span class="cm" style="background:{tone};color:{ink}">{cm[i, j]}</span>')
+        rows.append([f"<b>{html.escape(evaluation['classes'][i])}</b>", *cells])
+    return _table(["truth \\ map", *names], rows)
+
+
+def _made_rows(facts: dict[str, Any], model: Model) -> list[list[str]]:
+    folds = facts["evaluation"]["folds"]
+    rows = [
+        ["images", ", ".join(facts["images"])],
+        ["bands", ", ".join(b.name for b in model.bands)],
+        ["model", ", ".join(f"{k} {v}" for k, v in facts["model"].items()) or "not saved"],
+        ["training", f"{len(model.labels)} labels, {facts['evaluation']['cells']} cells"],
+        ["folds", f"{folds['kind']}, k = {folds['k']}, {'LEAKS' if folds['leaks'] else 'no leak'}"],
+        ["grid", f"{facts['grid']['crs']}, {facts['grid']['shape'][0]} x {facts['grid']['shape'][1]} cells"],
+        ["made", f"{facts['made']} by Jido {facts['jido']}"],
+    ]
+    rows += [["note", note] for note in facts["notes"]]
+    return [[html.escape(a), html.escape(b)] for a, b in rows]
+
+
+_SHELL = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title><style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }}
+h1 {{ font-size: 1.5rem; overflow-wrap: anywhere; }} h2 {{ font-size: 1.1rem; margin-top: 2rem; }}
+.lead {{ font-size: 1.1rem; }} .warn {{ border-left: 4px solid #c33; padding-left: .8rem; }}
+img {{ max-width: 100%; background: #fff; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; display: block; overflow-x: auto; }}
+th, td {{ padding: .15rem .55rem; text-align: left; border-bottom: 1px solid #8884; vertical-align: top; }}
+.swatch {{ display: inline-block; width: 1em; height: 1em; margin-right: .5em; vertical-align: -.15em;
+  border: 1px solid #8888; }}
+.cm {{ display: block; min-width: 2.2em; padding: 0 .3em; text-align: right; }}
+@media print {{ body {{ max-width: none; }} h2 {{ break-after: avoid; }} }}
+</style></head><body>
+{body}
+</body></html>
+"""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+from types import FrameType
+from typing import NoReturn
 
 import typer
 
@@ -24,16 +27,38 @@ app.command("assess")(assess.assess)
 app.add_typer(labels.app, name="labels")
 app.add_typer(lcz.app, name="lcz")
 
+UsageError: type[typer.BadParameter] = typer.BadParameter.__bases__[0]
+"""click's, for wrong usage of any kind; typer may bring a click of its own."""
+
+REFUSED = 2
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+"""Exit codes."""
+
 
 def main() -> None:
     """Run the command line; an error of ours is one sentence and exit code 2."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     try:
-        app()
+        # typer prints a panel for wrong usage; for machines it becomes an error like the others
+        sys.exit(app(standalone_mode="--json" not in sys.argv))
     except JidoError as err:
-        if "--json" in sys.argv:
-            print(json.dumps({"error": str(err)}, ensure_ascii=False))
-        print(f"Error: {err}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("Stopped. Nothing half-written was left.", file=sys.stderr)
-        sys.exit(130)
+        _give_up(str(err), REFUSED)
+    except UsageError as err:
+        _give_up(err.format_message(), REFUSED)
+    except SystemExit as end:
+        if end.code not in STOPPED:
+            raise
+        _give_up("Stopped; nothing half-written was left.", end.code)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    """Ctrl-C and ``kill`` unwind like an error, so that scratch files go."""
+    raise SystemExit(128 + number)
+
+
+def _give_up(message: str, code: int) -> NoReturn:
+    if "--json" in sys.argv:
+        print(json.dumps({"error": message}, ensure_ascii=False))
+    print(f"Error: {message}", file=sys.stderr)
+    sys.exit(code)

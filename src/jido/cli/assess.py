@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jido.cli.console import print_json, print_table, show_problems
+from jido.cli.console import naming, print_json, print_table, refuse_to_overwrite, show_problems
 from jido.cli.options import ClassField, Crs, GroupField, JsonFlag, Layer, Quiet
 
 
@@ -27,18 +27,21 @@ def assess(
     quiet: Quiet = False,
 ) -> None:
     """Compare a map with a reference; training labels are found and never called accuracy."""
-    import json as json_module
-
-    from jido.io import read_labels, replacing
+    from jido.errors import LabelsError
+    from jido.io import json_text, read_labels, replacing, require_place
     from jido.maps import assess as assess_map
 
+    if output:
+        refuse_to_overwrite(output, (map_, reference, training))
+        require_place(output)
     found = read_labels(reference, layer=layer, class_field=class_field, group_field=group_field, crs=crs)
     show_problems(found.notes, quiet=quiet)
     learned = read_labels(training, crs=crs) if training else None
-    result = assess_map(map_, found, training=learned, band=band)
+    with naming(reference, LabelsError):
+        result = assess_map(map_, found, training=learned, band=band)
     if output:
         with replacing(output) as fresh:
-            fresh.write_text(json_module.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+            fresh.write_text(json_text(result, indent=1) + "\n", encoding="utf-8")
     if json:
         print_json(result)
     else:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from jido.errors import JidoError, LabelsError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +19,31 @@ if TYPE_CHECKING:
 
 def print_json(value: dict[str, Any]) -> None:
     """The one object of ``--json``."""
-    print(json.dumps(value, ensure_ascii=False, default=str))
+    from jido.io import json_text
+
+    print(json_text(value))
+
+
+@contextmanager
+def naming(path: Path, *kinds: type[JidoError]) -> Iterator[None]:
+    """Errors of these kinds name the file they speak of, also where the science knows no files."""
+    try:
+        yield
+    except kinds as err:
+        if str(path) in str(err):
+            raise
+        raise type(err)(f"{path}: {err}") from err
+
+
+def refuse_to_overwrite(output: Path, inputs: Sequence[Path | None]) -> None:
+    """A result must not replace what it is made from.
+
+    Raises:
+        OutputError: when ``output`` is one of the inputs.
+    """
+    for path in inputs:
+        if path is not None and path.exists() and output.exists() and output.samefile(path):
+            raise OutputError(f"{output} is an input of this command: give another name with -o.")
 
 
 def note(text: str, *, quiet: bool = False) -> None:
@@ -30,6 +56,17 @@ def show_problems(problems: Sequence[Problem], *, quiet: bool = False) -> None:
     """Problems of labels, one line each, on standard error."""
     for problem in problems:
         note(f"{problem.level}: {problem.message}", quiet=quiet)
+
+
+def refuse_errors(problems: Sequence[Problem]) -> None:
+    """Problems that no training can live with.
+
+    Raises:
+        LabelsError: with the first of them.
+    """
+    for problem in problems:
+        if problem.level == "error":
+            raise LabelsError(problem.message)
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jido.cli.console import print_json, print_table, progress_bar
+from jido.cli.console import naming, print_json, print_table, progress_bar
 from jido.cli.options import ClassField, Crs, GroupField, JsonFlag, Layer, Quiet
 
 app = typer.Typer(help="Check training labels.", no_args_is_help=True)
@@ -30,6 +30,7 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Table the classes and say what was repaired and what would harm training (exit code 1)."""
+    from jido.errors import LabelsError
     from jido.io import Scene, read_labels
     from jido.labels import check_labels
 
@@ -37,8 +38,11 @@ def check(
     if image is None:
         report = check_labels(found)
     else:
-        with Scene([image], crs=crs) as scene, progress_bar(quiet=quiet or json) as progress:
-            report = check_labels(found, geobox=scene.geobox, valid=scene.read_valid(progress=progress))
+        with Scene([image], crs=crs) as scene:
+            with progress_bar(quiet=quiet or json) as progress:
+                valid = scene.read_valid(progress=progress)
+            with naming(labels, LabelsError):
+                report = check_labels(found, geobox=scene.geobox, valid=valid)
     if json:
         print_json(report.to_dict())
     else:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jido.cli.console import note, print_json, print_table, progress_bar, show_problems
+from jido.cli.console import naming, note, print_json, print_table, progress_bar, refuse_errors, show_problems
 from jido.cli.options import (
     ClassField,
     Crs,
@@ -61,17 +61,22 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train on all polygons, judge on held-out ones, write a model package."""
-    from jido.io import Scene, read_labels
+    from jido.errors import FoldsError, LabelsError
+    from jido.io import Scene, read_labels, require_package_place
     from jido.labels import check_labels
     from jido.methods.forest import load_config, train_forest
 
+    require_package_place(output)
     settings = load_config(config, preset=preset.value, seed=seed)
     with Scene(images, crs=crs, resample=resample) as scene:
         for text in scene.notes:
             note(text, quiet=quiet)
         found = read_labels(labels, layer=layer, class_field=class_field, group_field=group_field, crs=crs)
-        show_problems(check_labels(found, geobox=scene.geobox).problems, quiet=quiet)
-        with progress_bar(quiet=quiet or json) as progress:
+        with naming(labels, LabelsError):
+            problems = check_labels(found, geobox=scene.geobox).problems
+            refuse_errors(problems)
+        show_problems(problems, quiet=quiet)
+        with naming(labels, LabelsError, FoldsError), progress_bar(quiet=quiet or json) as progress:
             model = train_forest(
                 scene, found, config=settings, folds=folds, leaky_too=leaky, progress=progress
             )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jido.cli.console import note, print_json, progress_bar
+from jido.cli.console import naming, note, print_json, progress_bar, refuse_to_overwrite
 from jido.cli.options import Crs, Images, JsonFlag, Quiet, Resample
 
 
@@ -25,25 +25,29 @@ def map_(
     quiet: Quiet = False,
 ) -> None:
     """Map a scene: one Cloud-Optimised GeoTIFF with its colours, report.json and report.html."""
-    from jido.io import Scene, read_config
+    from jido.errors import ModelError
+    from jido.io import Scene, read_config, require_place
     from jido.maps import map_scene
     from jido.methods import load_model
 
+    refuse_to_overwrite(output, images)
+    require_place(output)
     loaded = load_model(model)
     facts = read_config(model)
     identity = {"name": model.resolve().name, "method": facts["method"], "sha256": facts["sha256"]}
-    with Scene(images, crs=crs, resample=resample) as scene, progress_bar(quiet=quiet or json) as progress:
+    with Scene(images, crs=crs, resample=resample) as scene:
         for text in scene.notes:
             note(text, quiet=quiet)
-        result = map_scene(
-            loaded,
-            scene,
-            output,
-            model_id=identity,
-            single_band=single_band,
-            workers=workers,
-            progress=progress,
-        )
+        with naming(model, ModelError), progress_bar(quiet=quiet or json) as progress:
+            result = map_scene(
+                loaded,
+                scene,
+                output,
+                model_id=identity,
+                single_band=single_band,
+                workers=workers,
+                progress=progress,
+            )
     if json:
         print_json(result.to_dict())
     else:

@@ -15,36 +15,30 @@ Spectra and backscatter: round values, typical of the surfaces at 10 m.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import shapely
 from odc.geo.crs import norm_crs_or_error
 from odc.geo.geobox import GeoBox
 from scipy import ndimage
 from scipy.special import ndtr, ndtri
 
-from jido.errors import LabelsError
+from jido.data.polygons import draw, outline, untouched
 from jido.geo import Band, Raster, band_table
 from jido.labels import Labels, lcz_scheme
 
 PIXELS = 10
 """Pixels along one side of a cell: 10 m and 100 m."""
 
-_MIN_CELLS, _MAX_CELLS = 5, 60
-_MIN_PER_CLASS = 3
-_TRIES = 200
-
 # What makes it hard; tests/test_synthetic.py says what these must bring about. The spreads are
 # standard deviations between the neighbourhoods of a class:
-_BUILT_SPREAD = 0.90  # of the logarithm of a built cover,
-_NATURAL_SPREAD = 0.25  # of a natural cover,
-_HEIGHT_SPREAD = 0.40  # of building height,
+_BUILT_SPREAD = 0.80  # of the logarithm of a built cover,
+_NATURAL_SPREAD = 0.20  # of a natural cover,
+_HEIGHT_SPREAD = 0.35  # of building height,
 _BRIGHT_SPREAD = 0.06  # of the brightness of a built surface; natural ones a third of it,
 _DRY_SPREAD = 0.5  # of the dryness of grass, in probits,
-_ECHO_SPREAD_DB = 0.9  # of backscatter (street orientation, roughness, moisture).
+_ECHO_SPREAD_DB = 1.0  # of backscatter (street orientation, roughness, moisture).
 _OPTICAL_NOISE = 0.04  # relative to the reflectance
 _LOOKS = 4.0  # before the speckle is smoothed
 
@@ -133,10 +127,10 @@ class City:
         Raises:
             LabelsError: when ``n`` is below 1 or the city has no room for so many.
         """
-        free = np.ones(self.lcz.shape, dtype=bool) if avoid is None else _untouched(self.grid, avoid)
-        drawn = _draw(self.lcz, free, n, np.random.default_rng(seed))
+        free = np.ones(self.lcz.shape, dtype=bool) if avoid is None else untouched(self.grid, avoid)
+        drawn = draw(self.lcz, free, n, np.random.default_rng(seed))
         return Labels(
-            geometry=np.array([_outline(self.grid, cells) for _, cells in drawn], dtype=object),
+            geometry=np.array([outline(self.grid, cells) for _, cells in drawn], dtype=object),
             codes=np.array([code for code, _ in drawn], dtype=np.uint8),
             groups=np.arange(n),
             crs=norm_crs_or_error(self.grid.crs),
@@ -340,86 +334,3 @@ def _backscatter(rng: np.random.Generator, covers: np.ndarray, height: np.ndarra
         speckle = rng.standard_gamma(_LOOKS, (side, side), dtype=np.float32) / _LOOKS
         power[polarisation] *= ndimage.gaussian_filter(speckle, 0.6) * 10 ** (0.1 * rough)
     return 10 * np.log10(power)
-
-
-# --- polygons -------------------------------------------------------------------------------------
-
-Cells = list[tuple[int, int]]
-
-
-def _draw(lcz: np.ndarray, free: np.ndarray, n: int, rng: np.random.Generator) -> list[tuple[int, Cells]]:
-    """``n`` pairs of a class and the cells of its polygon, the classes taking turns."""
-    if n < 1:
-        raise LabelsError(f"At least 1 polygon must be drawn, not {n}.")
-    codes = [int(code) for code in np.unique(lcz)]
-    room = {code: (lcz == code) & free for code in codes}
-    drawn: list[tuple[int, Cells]] = []
-    while room and len(drawn) < n:
-        for code in rng.permutation(list(room))[: n - len(drawn)].tolist():
-            blob = _grow(room[code], code, rng)
-            if blob:
-                drawn.append((code, blob))
-                continue
-            del room[code]
-            if n >= _MIN_PER_CLASS * len(codes) and sum(c == code for c, _ in drawn) < _MIN_PER_CLASS:
-                drawn = [pair for pair in drawn if pair[0] != code]
-    if len(drawn) < n:
-        raise LabelsError(
-            f"{n} polygons were asked for but there is room for {len(drawn)} in the simulated city of "
-            f"{lcz.shape[0]} x {lcz.shape[1]} cells: ask for fewer or simulate more cells."
-        )
-    return drawn
-
-
-def _grow(room: np.ndarray, code: int, rng: np.random.Generator) -> Cells:
-    """The cells of one new polygon, taken from ``room``; empty when nothing large enough is left."""
-    for start in rng.permutation(np.argwhere(room))[:_TRIES].tolist():
-        wanted = np.clip(rng.lognormal(2.7, 0.5) * (1.6 if code == 17 else 1), _MIN_CELLS, _MAX_CELLS)
-        blob = _blob(room, (start[0], start[1]), int(wanted), rng)
-        if len(blob) >= _MIN_CELLS:
-            room[tuple(np.transpose(blob))] = False
-            return blob
-    return []
-
-
-def _blob(room: np.ndarray, start: tuple[int, int], wanted: int, rng: np.random.Generator) -> Cells:
-    """At most ``wanted`` cells of ``room``, grown from ``start`` by random neighbours."""
-    blob, edge = [start], _beside(start, room)
-    while edge and len(blob) < wanted:
-        # the nearest of three keeps the blob compact, chance keeps it irregular
-        some = rng.integers(len(edge), size=3).tolist()
-        cell = edge.pop(min(some, key=lambda i: math.dist(edge[i], start)))
-        if cell not in blob:
-            blob.append(cell)
-            edge += _beside(cell, room)
-    return blob
-
-
-def _beside(cell: tuple[int, int], room: np.ndarray) -> Cells:
-    """The cells of ``room`` that share a side with a cell."""
-    y, x = cell
-    height, width = room.shape
-    around = ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1))
-    return [(j, i) for j, i in around if 0 <= j < height and 0 <= i < width and room[j, i]]
-
-
-def _squares(grid: GeoBox, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-    """The outlines of cells of the grid."""
-    north_up = grid.affine
-    left, top = north_up.c + north_up.a * cols, north_up.f + north_up.e * rows
-    return shapely.box(left, top + north_up.e, left + north_up.a, top)
-
-
-def _outline(grid: GeoBox, cells: Cells) -> shapely.Polygon:
-    rows, cols = np.array(cells).T
-    return shapely.union_all(_squares(grid, rows, cols))
-
-
-def _untouched(grid: GeoBox, avoid: Labels) -> np.ndarray:
-    """Bool (Y, X): cells whose inside no item of ``avoid`` meets."""
-    rows, cols = np.indices(tuple(grid.shape))
-    inner = shapely.buffer(_squares(grid, rows.ravel(), cols.ravel()), -1e-3, join_style="mitre")
-    hit, _ = shapely.STRtree(avoid.to_crs(grid.crs).geometry).query(inner, predicate="intersects")
-    free = np.ones(rows.size, dtype=bool)
-    free[hit] = False
-    return free.reshape(rows.shape)

@@ -1,7 +1,7 @@
 """The only place that opens files."""
 
-from jido.io.files import replacing
-from jido.io.package import Package, read_config
+from jido.io.files import json_text, replacing, require_place
+from jido.io.package import Package, read_config, require_package_place
 from jido.io.raster import RESAMPLING, Progress, Scene, geotiff_profile, read_image, write_codes, write_image
 from jido.io.style import aux_xml, qml
 from jido.io.vectors import read_labels, write_labels
@@ -13,11 +13,14 @@ __all__ = [
     "Scene",
     "aux_xml",
     "geotiff_profile",
+    "json_text",
     "qml",
     "read_config",
     "read_image",
     "read_labels",
     "replacing",
+    "require_package_place",
+    "require_place",
     "write_codes",
     "write_image",
     "write_labels",

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from jido.errors import JidoError, ModelError
+from jido.errors import JidoError, LabelsError, ModelError, OutputError
 from jido.geo import Band
-from jido.io.files import replacing
+from jido.io.files import json_text, replacing, require_place
 from jido.io.vectors import read_labels, write_labels
 from jido.labels import ClassScheme, Labels, LandClass
 
@@ -30,6 +30,9 @@ ESTIMATOR, CONFIG, LABELS, METRICS, CARD = (
     "metrics.json",
     "README.md",
 )
+
+_FACTS = ("format", "method", "config", "bands", "scheme", "pixel_m", "versions", "sha256")
+"""What ``config.json`` says of every model, whatever its method."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +62,16 @@ class Package:
     versions: dict[str, str] | None = None
 
     def save(self, folder: str | Path, *, estimator: object) -> None:
-        """Write the folder with a scikit-learn estimator in it; an older folder is replaced.
+        """Write the folder with a scikit-learn estimator in it; an older package is replaced.
 
         Raises:
-            OutputError: when the place cannot be written or the disk is full.
+            OutputError: when the place cannot be written, the disk is full, or a folder that is
+                not empty and no model package stands there.
         """
         import skops.io
 
-        with replacing(folder) as fresh:
+        require_package_place(folder)
+        with replacing(folder, folder=True) as fresh:
             fresh.mkdir()
             skops.io.dump(estimator, fresh / ESTIMATOR, compression=8, compresslevel=6)  # 8: deflated
             write_labels(self.labels, fresh / LABELS)
@@ -95,19 +100,21 @@ class Package:
         """
         folder = Path(folder)
         facts = read_config(folder)
-        known = {"format", "method", "config", "bands", "scheme", "pixel_m", "versions", "sha256"}
-        scheme = _scheme_from_dict(facts["scheme"])
-        package = cls(
-            method=facts["method"],
-            config=facts["config"],
-            bands=tuple(Band(**{**b, "valid_range": _pair(b["valid_range"])}) for b in facts["bands"]),
-            scheme=scheme,
-            pixel_m=(facts["pixel_m"][0], facts["pixel_m"][1]),
-            labels=read_labels(folder / LABELS, scheme=scheme, class_field="code", group_field="group"),
-            evaluation=json.loads((folder / METRICS).read_text(encoding="utf-8")),
-            extra={key: value for key, value in facts.items() if key not in known},
-            versions=facts["versions"],
-        )
+        try:
+            scheme = _scheme_from_dict(facts["scheme"])
+            package = cls(
+                method=facts["method"],
+                config=facts["config"],
+                bands=tuple(Band(**{**b, "valid_range": _pair(b["valid_range"])}) for b in facts["bands"]),
+                scheme=scheme,
+                pixel_m=(facts["pixel_m"][0], facts["pixel_m"][1]),
+                labels=read_labels(folder / LABELS, scheme=scheme, class_field="code", group_field="group"),
+                evaluation=json.loads((folder / METRICS).read_text(encoding="utf-8")),
+                extra={key: value for key, value in facts.items() if key not in _FACTS},
+                versions=facts["versions"],
+            )
+        except (LabelsError, OSError, ValueError, LookupError, TypeError) as err:
+            raise ModelError(f"{folder} is damaged ({_first_line(err)}): train the model again.") from err
         return package, _load_estimator(folder, facts) if estimator else None
 
     def _card(self) -> str:
@@ -141,13 +148,44 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     try:
         facts = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         version = int(facts["format"])
-    except FileNotFoundError as err:
-        raise ModelError(f"{folder} is no model package (no {CONFIG} in it).") from err
-    except (ValueError, KeyError, TypeError) as err:
+    except OSError as err:
+        raise ModelError(
+            f"{folder} is no model package (no {CONFIG} to be read in it): give the folder that was "
+            "named with -o in training."
+        ) from err
+    except (ValueError, LookupError, TypeError) as err:
         raise ModelError(f"{folder / CONFIG} is damaged: train the model again.") from err
     if version > FORMAT:
         raise ModelError(f"{folder} was written by a newer Jido (format {version}): update jido.")
+    missing = [name for name in _FACTS if name not in facts]
+    if missing:
+        raise ModelError(f"{folder / CONFIG} lacks {', '.join(missing)}: train the model again.")
     return facts
+
+
+def require_package_place(folder: str | Path) -> None:
+    """Refuse a place where no model package can be written, or where other files would be lost.
+
+    Raises:
+        OutputError: when a file stands there, or a folder that holds more than a model package.
+    """
+    folder = Path(folder)
+    require_place(folder, folder=True)
+    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    foreign = [name for name in held if name not in (ESTIMATOR, CONFIG, LABELS, METRICS, CARD)]
+    if foreign or (held and not _is_package(folder)):
+        raise OutputError(
+            f"{folder} exists and holds what is no model package ({(foreign or held)[0]}): "
+            "give the name of a new folder with -o."
+        )
+
+
+def _is_package(folder: Path) -> bool:
+    try:
+        read_config(folder)
+    except ModelError:
+        return False
+    return True
 
 
 def _load_estimator(folder: Path, facts: dict[str, Any]) -> Any:
@@ -157,7 +195,10 @@ def _load_estimator(folder: Path, facts: dict[str, Any]) -> Any:
     file = folder / ESTIMATOR
     if not file.exists() or _sha256(file) != facts["sha256"]:
         raise ModelError(f"{file} is missing or was changed since training: train the model again.")
-    built_with, here = facts["versions"]["scikit-learn"], importlib.metadata.version("scikit-learn")
+    built_with, here = (
+        facts["versions"].get("scikit-learn", "(unknown)"),
+        importlib.metadata.version("scikit-learn"),
+    )
     if built_with != here:
         raise ModelError(
             f"{folder} was trained with scikit-learn {built_with} but {here} is installed: "
@@ -166,11 +207,13 @@ def _load_estimator(folder: Path, facts: dict[str, Any]) -> Any:
     try:
         return skops.io.load(file, trusted=TRUSTED)
     except UntrustedTypesFoundException as err:
-        raise ModelError(f"{file} holds types that Jido does not trust; it was not loaded.") from err
+        raise ModelError(
+            f"{file} holds types that Jido does not trust and was not loaded: train the model again."
+        ) from err
     except JidoError:
         raise
     except Exception as err:
-        raise ModelError(f"{file} cannot be read ({err}): train the model again.") from err
+        raise ModelError(f"{file} cannot be read ({_first_line(err)}): train the model again.") from err
 
 
 def _versions() -> dict[str, str]:
@@ -184,7 +227,11 @@ def _sha256(path: Path) -> str:
 
 
 def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json_text(value, indent=1) + "\n", encoding="utf-8")
+
+
+def _first_line(err: Exception) -> str:
+    return (str(err).splitlines() or [type(err).__name__])[0].rstrip(". ")
 
 
 def _pair(value: list[float] | None) -> tuple[float, float] | None:

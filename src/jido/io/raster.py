@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -12,8 +13,9 @@ from types import TracebackType
 import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
+from pyproj.exceptions import CRSError
 from rasterio.enums import ColorInterp, Resampling
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as DiskWindow
 
@@ -52,7 +54,18 @@ def _bands(source: rasterio.DatasetReader, planes: Sequence[int]) -> list[Band]:
 
 def _grid(source: rasterio.DatasetReader, crs: str | None) -> GeoBox:
     """The grid of a file; ``crs`` counts only when the file has none."""
-    return GeoBox(source.shape, source.transform, source.crs.to_wkt() if source.crs else crs)
+    try:
+        return GeoBox(source.shape, source.transform, source.crs.to_wkt() if source.crs else crs)
+    except (CRSError, ValueError) as err:
+        raise ImageError(
+            f"{source.name} has no CRS and {crs!r} is none: give one such as --crs EPSG:32649."
+        ) from err
+
+
+def _wkt(geobox: GeoBox) -> str:
+    if geobox.crs is None:
+        raise ImageError("An image without CRS cannot be put on a grid: give one with --crs EPSG:....")
+    return geobox.crs.to_wkt()
 
 
 def _sentence(err: Exception) -> str:
@@ -106,9 +119,14 @@ class Scene:
         if not path.exists():
             raise ImageError(f"{path} does not exist.")
         try:
-            source = self._stack.enter_context(rasterio.open(path))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)  # refused below, by its CRS
+                source = self._stack.enter_context(rasterio.open(path))
         except RasterioError as err:
-            raise ImageError(f"{path} is not an image that can be read ({_sentence(err)}).") from err
+            raise ImageError(
+                f"{path} is not an image that can be read ({_sentence(err)}): give a GeoTIFF or "
+                "another raster file."
+            ) from err
         if source.crs is None and crs is None:
             raise ImageError(f"{path} has no CRS: give it with --crs EPSG:....")
         return source
@@ -127,16 +145,22 @@ class Scene:
                 f"{path} lies on another grid than {self.paths[0]}: "
                 f"give --resample {'|'.join(RESAMPLING)} to bring it there."
             )
+        if not box.extent.to_crs(_wkt(self.geobox)).intersects(self.geobox.extent):
+            raise ImageError(f"{path} shows another place than {self.paths[0]}: give images that overlap.")
         self.notes.append(f"{path.name} was resampled ({resample}) to the grid of {self.paths[0].name}.")
+        # without nodata or alpha what lies outside the file would be 0 and not without data
+        bare = source.nodata is None and ColorInterp.alpha not in source.colorinterp
+        outside = {"nodata": np.nan, "dtype": "float32"} if bare else {}
         return self._stack.enter_context(
             WarpedVRT(
                 source,
-                src_crs=box.crs.to_wkt(),
-                crs=self.geobox.crs.to_wkt(),
+                src_crs=_wkt(box),
+                crs=_wkt(self.geobox),
                 transform=self.geobox.affine,
                 height=self.geobox.shape.y,
                 width=self.geobox.shape.x,
                 resampling=Resampling[resample],
+                **outside,
             )
         )
 
@@ -162,7 +186,7 @@ class Scene:
 
     def read_valid(self, *, progress: Progress | None = None) -> np.ndarray:
         """Bool mask (y, x) of the pixels with data in at least one band, read window by window."""
-        shape = tuple(self.geobox.shape)
+        shape = (self.geobox.shape.y, self.geobox.shape.x)
         valid = np.zeros(shape, dtype=bool)
         tiles = list(lattice(shape, tile=1024))
         for done, tile in enumerate(tiles, start=1):
@@ -179,11 +203,11 @@ class Scene:
         except RasterioError as err:
             raise ImageError(f"{path} is damaged or cut short ({_sentence(err)}): get it again.") from err
         data = block.astype(np.float32).filled(np.nan)
-        for plane, number in zip(data, index, strict=True):
+        for plane, number in enumerate(index):
             scale, offset = source.scales[number - 1], source.offsets[number - 1]
             if (scale, offset) != (1.0, 0.0):
-                plane *= np.float32(scale)
-                plane += np.float32(offset)
+                data[plane] *= np.float32(scale)
+                data[plane] += np.float32(offset)
         data[~np.isfinite(data)] = np.nan
         return data
 
@@ -234,7 +258,7 @@ def geotiff_profile(geobox: GeoBox, *, count: int, dtype: str, nodata: float) ->
         "width": geobox.shape.x,
         "count": count,
         "dtype": dtype,
-        "crs": geobox.crs.to_wkt(),
+        "crs": _wkt(geobox),
         "transform": geobox.affine,
         "nodata": nodata,
         "tiled": True,

@@ -16,11 +16,16 @@ _COLUMNS = (("Value", 0, 5), ("Label", 2, 2), ("Name", 2, 2), ("Red", 0, 6), ("G
 
 
 def aux_xml(scheme: ClassScheme, bands: tuple[int, ...]) -> str:
-    """Text of the ``.aux.xml`` that gives these bands (numbers from 1) the scheme's colours."""
+    """Text of the ``.aux.xml`` that gives these bands (numbers from 1) the scheme's colours.
+
+    GDAL's GeoTIFF driver hands out the colour table of band 1 alone; the colours of the others are
+    found in their attribute table, and they are not called a palette.
+    """
     root = ET.Element("PAMDataset")
     for number in bands:
         band = ET.SubElement(root, "PAMRasterBand", band=str(number))
-        ET.SubElement(band, "ColorInterp").text = "Palette"
+        if number == 1:
+            ET.SubElement(band, "ColorInterp").text = "Palette"
         by_code = {c.code: c for c in scheme.classes}
         table = ET.SubElement(band, "ColorTable")
         names = ET.SubElement(band, "CategoryNames")

@@ -1,16 +1,13 @@
 """Labels from other people's files: KML, GeoPackage, GeoJSON, Shapefile, CSV points, label rasters.
 
-A reader only finds what stands in the file; :func:`_labels` then judges it the same way for every
-format: it mends what can be mended and says so in ``Labels.notes``, and refuses the rest.
+A reader only finds what stands in the file; :func:`~jido.io.repair.to_labels` then judges it the same
+way for every format: it mends what can be mended and says so in ``Labels.notes``, and refuses the rest.
 """
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,11 +17,11 @@ import rasterio
 import shapely
 from odc.geo import CRS
 from pyogrio.errors import DataLayerError, DataSourceError
-from pyproj.exceptions import CRSError
 from rasterio.errors import RasterioError
 
 from jido.errors import LabelsError, OutputError
 from jido.io.files import replacing
+from jido.io.repair import Asked, Found, is_null, to_labels
 from jido.labels import ClassScheme, Labels, Problem, lcz_scheme
 
 CLASS_FIELDS = ("lcz", "class", "code", "label", "landcover", "type", "name")
@@ -35,21 +32,6 @@ GROUP_FIELDS = ("polygon_id", "group", "group_id", "site", "city")
 
 FORMATS = "KML, KMZ, GeoPackage, GeoJSON, Shapefile, CSV or GeoTIFF"
 
-POLYGON = 3
-LINES = (1, 2)
-"""Geometry types as numbered by shapely."""
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """The options of :func:`read_labels`."""
-
-    scheme: ClassScheme
-    layer: str | None
-    class_field: str | None
-    group_field: str | None
-    crs: str | None
-
 
 class _Table(NamedTuple):
     """Features as they stand in a file: geometries (or None), columns, CRS and the layer's name."""
@@ -58,17 +40,6 @@ class _Table(NamedTuple):
     columns: dict[str, list[Any]]
     crs: str | None
     layer: str = ""
-
-
-class _Found(NamedTuple):
-    """What a reader found: per feature geometry, class as written, group; and where classes stand."""
-
-    geometry: np.ndarray
-    classes: list[Any]
-    groups: np.ndarray
-    crs: str | None
-    where: str
-    notes: tuple[Problem, ...] = ()
 
 
 def read_labels(
@@ -109,9 +80,9 @@ def read_labels(
     path = Path(path)
     if not path.exists():
         raise LabelsError(f"{path} does not exist.")
-    asked = _Asked(scheme or lcz_scheme(), layer, class_field, group_field, crs)
+    asked = Asked(scheme or lcz_scheme(), layer, class_field, group_field, crs)
     read = _READERS.get(path.suffix.lower(), _read_vector)
-    return _labels(read(path, asked), path, asked)
+    return to_labels(read(path, asked), path, asked)
 
 
 def write_labels(labels: Labels, path: str | Path, *, layer: str = "labels") -> None:
@@ -162,7 +133,7 @@ def _layer(path: Path, name: str) -> _Table:
     return _Table(geometry, columns, meta["crs"], name)
 
 
-def _read_vector(path: Path, asked: _Asked) -> _Found:
+def _read_vector(path: Path, asked: Asked) -> Found:
     layers = [name for name, has_geometry in _layers(path).items() if has_geometry]
     if not layers:
         raise LabelsError(f"{path} has no layer with geometries: give {FORMATS}.")
@@ -174,14 +145,14 @@ def _read_vector(path: Path, asked: _Asked) -> _Found:
     return _found(_layer(path, name), path, asked)
 
 
-def _found(table: _Table, path: Path, asked: _Asked) -> _Found:
+def _found(table: _Table, path: Path, asked: Asked) -> Found:
     """Class and group columns of a table."""
     field = _class_column(table, path, asked)
     groups = _groups(table, field, path, asked)
-    return _Found(table.geometry, table.columns[field], groups, table.crs, f"in column {field!r}")
+    return Found(table.geometry, table.columns[field], groups, table.crs, f"in column {field!r}")
 
 
-def _read_kml(path: Path, asked: _Asked) -> _Found:
+def _read_kml(path: Path, asked: Asked) -> Found:
     """Every folder is a layer to GDAL; a second folder ``1`` is ``1 (#2)``, a parent folder is empty."""
     names = list(_layers(path))
     if asked.layer is not None and asked.layer not in names:
@@ -194,7 +165,7 @@ def _read_kml(path: Path, asked: _Asked) -> _Found:
         raise LabelsError(f"{path} holds no labels: draw polygons into one folder per class.")
     classes, used = _kml_classes(table, folders, path, asked)
     notes = (Problem("repaired", "empty-folder", f"Class folders without a polygon: {', '.join(empty)}."),)
-    return _Found(
+    return Found(
         geometry=table.geometry,
         classes=classes,
         groups=_groups(table, used, path, asked),
@@ -204,13 +175,13 @@ def _read_kml(path: Path, asked: _Asked) -> _Found:
     )
 
 
-def _kml_classes(table: _Table, folders: list[str], path: Path, asked: _Asked) -> tuple[list[Any], str]:
+def _kml_classes(table: _Table, folders: list[str], path: Path, asked: Asked) -> tuple[list[Any], str]:
     """Folder names where they are classes, else the class column (at the least the placemark's Name)."""
     field = _class_column(table, path, asked)
     if asked.class_field is not None:
         return table.columns[field], field
     return [
-        folder if asked.scheme.parse(folder) or _is_null(value) else value
+        folder if asked.scheme.parse(folder) or is_null(value) else value
         for folder, value in zip(folders, table.columns[field], strict=True)
     ], field
 
@@ -225,7 +196,7 @@ def _stacked(tables: Sequence[_Table]) -> _Table:
     return _Table(geometry, columns, "EPSG:4326")
 
 
-def _read_csv(path: Path, asked: _Asked) -> _Found:
+def _read_csv(path: Path, asked: Asked) -> Found:
     import pandas
 
     try:
@@ -252,7 +223,7 @@ def _numbers(columns: dict[str, list[Any]], field: str, path: Path) -> np.ndarra
         raise LabelsError(f"{path}: column {field!r} holds something that is no number ({err}).") from err
 
 
-def _read_raster(path: Path, asked: _Asked) -> _Found:
+def _read_raster(path: Path, asked: Asked) -> Found:
     from rasterio.features import shapes
 
     try:
@@ -266,7 +237,7 @@ def _read_raster(path: Path, asked: _Asked) -> _Found:
     piece, written = _pieces(np.nan_to_num(values.filled(0), nan=0))
     traced = list(shapes(piece, mask=piece > 0, connectivity=4, transform=transform))
     groups = np.array([int(number) for _, number in traced], dtype=np.int64)
-    return _Found(
+    return Found(
         geometry=np.array([shapely.geometry.shape(ring) for ring, _ in traced], dtype=object),
         classes=[written[number - 1] for number in groups],
         groups=groups,
@@ -275,7 +246,7 @@ def _read_raster(path: Path, asked: _Asked) -> _Found:
     )
 
 
-def _band(source: rasterio.DatasetReader, path: Path, asked: _Asked) -> int:
+def _band(source: rasterio.DatasetReader, path: Path, asked: Asked) -> int:
     if asked.layer is None and source.count == 1:
         return 1
     names = [text or f"band{i}" for i, text in enumerate(source.descriptions, start=1)]
@@ -297,7 +268,7 @@ def _pieces(codes: np.ndarray) -> tuple[np.ndarray, list[Any]]:
     return piece, written
 
 
-_READERS: dict[str, Callable[[Path, _Asked], _Found]] = {
+_READERS: dict[str, Callable[[Path, Asked], Found]] = {
     ".kml": _read_kml,
     ".kmz": _read_kml,
     ".csv": _read_csv,
@@ -309,10 +280,6 @@ _READERS: dict[str, Callable[[Path, _Asked], _Found]] = {
 # -- columns -----------------------------------------------------------------------------------
 
 
-def _is_null(value: object) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value)) or not str(value).strip()
-
-
 def _named(columns: dict[str, list[Any]], field: str, path: Path) -> str:
     """The column of this name, whatever its case."""
     for column in columns:
@@ -321,7 +288,7 @@ def _named(columns: dict[str, list[Any]], field: str, path: Path) -> str:
     raise LabelsError(f"{path} has no column {field!r}, only {', '.join(columns) or 'none'}.")
 
 
-def _class_column(table: _Table, path: Path, asked: _Asked) -> str:
+def _class_column(table: _Table, path: Path, asked: Asked) -> str:
     if asked.class_field is not None:
         return _named(table.columns, asked.class_field, path)
     lower = {column.lower(): column for column in table.columns}
@@ -337,7 +304,7 @@ def _class_column(table: _Table, path: Path, asked: _Asked) -> str:
     return likely[0]
 
 
-def _groups(table: _Table, class_column: str, path: Path, asked: _Asked) -> np.ndarray:
+def _groups(table: _Table, class_column: str, path: Path, asked: Asked) -> np.ndarray:
     """Groups as written in the file, whole numbers or text; else the number of the feature."""
     column = _group_column(table, class_column, path, asked)
     if column is None:
@@ -347,172 +314,15 @@ def _groups(table: _Table, class_column: str, path: Path, asked: _Asked) -> np.n
     if all(whole):
         return np.array(values, dtype=np.int64)
     text = [str(int(v)) if is_whole else str(v) for v, is_whole in zip(values, whole, strict=True)]
-    return np.array([f"feature {i}" if _is_null(v) else text[i] for i, v in enumerate(values)])
+    return np.array([f"feature {i}" if is_null(v) else text[i] for i, v in enumerate(values)])
 
 
-def _group_column(table: _Table, class_column: str, path: Path, asked: _Asked) -> str | None:
+def _group_column(table: _Table, class_column: str, path: Path, asked: Asked) -> str | None:
     """A column with one value for all (one city) tells no groups apart and is taken only when asked."""
     if asked.group_field is not None:
         return _named(table.columns, asked.group_field, path)
     lower = {column.lower(): column for column in table.columns if column != class_column}
     for column in (lower[name] for name in GROUP_FIELDS if name in lower):
-        if len({str(v) for v in table.columns[column] if not _is_null(v)}) > 1:
+        if len({str(v) for v in table.columns[column] if not is_null(v)}) > 1:
             return column
     return None
-
-
-# -- judging: mend and say, or refuse ----------------------------------------------------------
-
-
-class _Items(NamedTuple):
-    """Geometries and the feature of the file each one comes from."""
-
-    geometry: np.ndarray
-    feature: np.ndarray
-
-    def kept(self, keep: np.ndarray) -> _Items:
-        return _Items(self.geometry[keep], self.feature[keep])
-
-
-def _repaired(code: str, message: str, features: np.ndarray) -> list[Problem]:
-    """One note for all features of a kind: ``message: number``; none when there is no such feature."""
-    places = np.unique(features)
-    if not len(places):
-        return []
-    return [
-        Problem("repaired", code, f"{message}: {len(places)}.", int(places[0]) if len(places) == 1 else None)
-    ]
-
-
-def _labels(found: _Found, path: Path, asked: _Asked) -> Labels:
-    """Labels from what a reader found."""
-    items, notes = _without_empty(_Items(found.geometry, np.arange(len(found.geometry))))
-    codes, said = _codes(found, items.feature, path, asked.scheme)
-    notes = [*found.notes, *notes, *said]
-    items = items.kept(codes[items.feature] > 0)
-    for mend in (_split, _flat, _valid):
-        items, said = mend(items)
-        notes += said
-    _refuse_lines(items, path)
-    items, said = _without_duplicates(items, codes)
-    notes += said
-    if not len(items.geometry):
-        reasons = " ".join(note.message for note in notes)
-        raise LabelsError(f"{path} holds no labels: draw polygons with a class first. {reasons}".strip())
-    crs = _crs(found.crs, path, asked)
-    _refuse_metres_as_degrees(items, crs, path)
-    return Labels(
-        geometry=items.geometry,
-        codes=codes[items.feature],
-        groups=found.groups[items.feature],
-        crs=crs,
-        scheme=asked.scheme,
-        notes=tuple(notes),
-    )
-
-
-def _codes(
-    found: _Found, features: np.ndarray, path: Path, scheme: ClassScheme
-) -> tuple[np.ndarray, list[Problem]]:
-    """Class code per feature of the file, 0 where no class is written; only ``features`` count."""
-    codes = np.zeros(len(found.classes), dtype=np.int64)
-    codings: Counter[str] = Counter()
-    unknown: Counter[str] = Counter()
-    for i in features:
-        text = found.classes[i]
-        if _is_null(text):
-            continue
-        parsed = scheme.parse(text)
-        if parsed is None or parsed[0] not in scheme.codes:
-            unknown[str(text)] += 1
-        else:
-            codes[i], coding = parsed
-            codings[coding] += 1
-    if unknown:
-        raise LabelsError(
-            f"{path} holds unknown classes {found.where}: {', '.join(map(repr, unknown))}; "
-            f"the scheme {scheme.name!r} knows {', '.join(scheme.labels)}: rename them there."
-        )
-    notes = _repaired("no-class", "Features without a class dropped", features[codes[features] == 0])
-    for coding, count in codings.items():
-        if _is_foreign(coding, scheme):
-            message = f"Classes written as {coding} recoded to those of {scheme.name!r}, features: {count}."
-            notes.append(Problem("repaired", "coding", message))
-    return codes, notes
-
-
-def _is_foreign(coding: str, scheme: ClassScheme) -> bool:
-    """Whether a coding writes classes otherwise than by the code, label or name of the scheme."""
-    own = {c.code: {str(c.code), c.label.upper(), c.name.upper()} for c in scheme.classes}
-    return any(text not in own.get(code, {text}) for text, code in scheme.codings[coding].items())
-
-
-def _without_empty(items: _Items) -> tuple[_Items, list[Problem]]:
-    empty = ~np.isfinite(shapely.bounds(items.geometry)).all(axis=-1)  # None, EMPTY and NaN alike
-    said = _repaired("empty-geometry", "Features with an empty geometry dropped", items.feature[empty])
-    return items.kept(~empty), said
-
-
-def _split(items: _Items) -> tuple[_Items, list[Problem]]:
-    """Multipart geometries and collections become their parts."""
-    geometry, feature = items
-    while (shapely.get_type_id(geometry) > POLYGON).any():
-        geometry, owner = shapely.get_parts(geometry, return_index=True)
-        feature = feature[owner]
-    places, parts = np.unique(feature, return_counts=True)
-    message = "Multipart features split, their parts keeping one group"
-    return _Items(geometry, feature), _repaired("multipart", message, places[parts > 1])
-
-
-def _flat(items: _Items) -> tuple[_Items, list[Problem]]:
-    said = _repaired(
-        "z", "Features with Z coordinates, which were dropped", items.feature[shapely.has_z(items.geometry)]
-    )
-    return _Items(shapely.force_2d(items.geometry), items.feature), said
-
-
-def _valid(items: _Items) -> tuple[_Items, list[Problem]]:
-    """Rings that cross themselves are mended; of what comes out only polygons are kept."""
-    broken = ~shapely.is_valid(items.geometry) & (shapely.get_type_id(items.geometry) == POLYGON)
-    said = _repaired("invalid", "Features with self-crossing rings mended", items.feature[broken])
-    (geometry, feature), _ = _split(_Items(shapely.make_valid(items.geometry[broken]), items.feature[broken]))
-    areal = shapely.get_type_id(geometry) == POLYGON
-    lost = np.setdiff1d(items.feature[broken], feature[areal])
-    said += _repaired("empty-geometry", "Features whose ring encloses no area dropped", lost)
-    sound = items.kept(~broken)
-    feature = np.concatenate([sound.feature, feature[areal]])
-    order = np.argsort(feature, kind="stable")
-    return _Items(np.concatenate([sound.geometry, geometry[areal]]), feature).kept(order), said
-
-
-def _refuse_lines(items: _Items, path: Path) -> None:
-    lines = np.isin(shapely.get_type_id(items.geometry), LINES)
-    if lines.any():
-        raise LabelsError(f"{path} holds lines among its labels ({lines.sum()}): draw polygons or points.")
-
-
-def _without_duplicates(items: _Items, codes: np.ndarray) -> tuple[_Items, list[Problem]]:
-    keys = list(zip(shapely.to_wkb(shapely.normalize(items.geometry)), codes[items.feature], strict=True))
-    first = {key: i for i, key in reversed(list(enumerate(keys)))}
-    keep = np.zeros(len(keys), dtype=bool)
-    keep[list(first.values())] = True
-    return items.kept(keep), _repaired("duplicate", "Exact duplicates dropped", items.feature[~keep])
-
-
-def _crs(in_file: str | None, path: Path, asked: _Asked) -> CRS:
-    text = in_file or asked.crs
-    if text is None:
-        raise LabelsError(f"{path} has no CRS: give it with --crs EPSG:....")
-    try:
-        return CRS(text)
-    except CRSError as err:
-        raise LabelsError(f"{path}: {text!r} is no CRS: give one such as --crs EPSG:32649.") from err
-
-
-def _refuse_metres_as_degrees(items: _Items, crs: CRS, path: Path) -> None:
-    left, bottom, right, top = shapely.total_bounds(items.geometry)
-    if crs.geographic and (max(-left, right) > 360 or max(-bottom, top) > 90):
-        raise LabelsError(
-            f"{path} says degrees ({crs}) but holds ({left:.0f}, {bottom:.0f}): "
-            "write it again with the CRS its coordinates are in."
-        )

@@ -17,7 +17,7 @@ from jido.errors import ImageError, LabelsError
 from jido.geo import lattice
 from jido.labels import ClassScheme, Labels
 from jido.maps.report import labels_from_features
-from jido.stats import cluster_bootstrap, confusion_by_group, figure, per_class, summary
+from jido.stats import cluster_bootstrap, confusion_by_group, per_class
 
 BLOCK = 1024
 """Side in cells of the windows in which a map is compared with its reference."""
@@ -35,13 +35,23 @@ class Compared(NamedTuple):
 
 
 def find_report(path: str | Path) -> dict[str, Any] | None:
-    """The facts of a map made by Jido (its ``report.json``), or ``None``."""
+    """The facts of a map made by Jido (its ``report.json``), or ``None``.
+
+    Raises:
+        ImageError: when there is a report that cannot be read.
+    """
     path = Path(path)
     for candidate in (path.with_suffix(".report.json"), path.with_name("report.json")):
         if candidate.exists():
-            facts = json.loads(candidate.read_text(encoding="utf-8"))
-            if facts.get("map") == path.name:
-                return facts
+            try:
+                facts = json.loads(candidate.read_text(encoding="utf-8"))
+                if facts.get("map") == path.name and {"training", "evaluation"} <= facts.keys():
+                    return facts
+            except (OSError, ValueError, AttributeError) as err:
+                raise ImageError(
+                    f"{candidate} is damaged, so nobody knows what {path} has learned: move it away and "
+                    "give --training."
+                ) from err
     return None
 
 
@@ -49,14 +59,15 @@ def _blocks(
     source: rasterio.DatasetReader, band: int, reference: Labels, training: Labels | None
 ) -> Iterator[Compared]:
     """Cells with a reference, window by window."""
-    grid = GeoBox(source.shape, source.transform, source.crs.to_wkt())
+    grid = _grid(source)
     scheme = reference.scheme
     for tile in lattice(source.shape, tile=BLOCK):
         item = reference.burn(grid[tile.core]).item
         codes = source.read(band, window=DiskWindow.from_slices(*tile.core))
-        keep = (item >= 0) & (codes != source.nodata)
+        keep = (item >= 0) & (codes != source.nodata) & (codes != 0)
         if not keep.any():
             continue
+        _require_classes(source, band, codes[keep], scheme)
         trained = np.zeros(keep.shape, dtype=bool)
         if training is not None:
             trained = training.burn(grid[tile.core]).item >= 0
@@ -69,21 +80,46 @@ def _blocks(
         )
 
 
+def _grid(source: rasterio.DatasetReader) -> GeoBox:
+    if source.crs is None:
+        raise ImageError(
+            f"{source.name} has no CRS, so no reference finds its place on it: write it with one."
+        )
+    return GeoBox(source.shape, source.transform, source.crs.to_wkt())
+
+
+def _require_classes(
+    source: rasterio.DatasetReader, band: int, codes: np.ndarray, scheme: ClassScheme
+) -> None:
+    """Cells of unknown codes would drop out of the figures and make them too good."""
+    unknown = np.unique(codes[scheme.index(codes) < 0])
+    if len(unknown):
+        some = ", ".join(f"{code:g}" for code in unknown[:5].tolist())
+        raise ImageError(
+            f"{source.name} holds {some} in band {band}, which is no class of {scheme.name!r} (codes "
+            f"{scheme.codes[0]} to {scheme.codes[-1]}): give a class map, or its class band with --band."
+        )
+
+
 def compare(
     path: str | Path, reference: Labels, *, training: Labels | None = None, band: int = 1
 ) -> Compared:
     """Read the map where the reference says something; memory holds one window and these cells.
 
     Raises:
-        ImageError: when the map cannot be read.
+        ImageError: when the map cannot be read or holds other things than classes.
         LabelsError: when the reference says nothing inside the map.
     """
     try:
         with rasterio.open(path) as source:
-            here = reference.to_crs(GeoBox(source.shape, source.transform, source.crs.to_wkt()).crs)
+            if band not in source.indexes:
+                raise ImageError(
+                    f"{path} has {source.count} bands, no band {band}: choose another with --band."
+                )
+            here = reference.to_crs(_grid(source).crs)
             parts = list(_blocks(source, band, here, training and training.to_crs(here.crs)))
     except RasterioError as err:
-        raise ImageError(f"{path} is not a map that can be read ({err}).") from err
+        raise ImageError(f"{path} is not a map that can be read ({err}): give a class map.") from err
     if not parts:
         raise LabelsError(f"The reference has no labelled cell inside {path}: do both show the same place?")
     return Compared(*(np.concatenate(column) for column in zip(*parts, strict=True)))
@@ -92,15 +128,12 @@ def compare(
 def _figures(cells: Compared, scheme: ClassScheme, *, interval: bool) -> dict[str, Any]:
     """Metrics, confusion and per-class rows; without ``interval`` no bounds are claimed."""
     matrices = confusion_by_group(cells.truth, cells.prediction, cells.group, len(scheme.classes))
-    cm = matrices.sum(0)
-    metrics = cluster_bootstrap(matrices, scheme)
-    if not interval:
-        metrics = {name: figure(float(value)) for name, value in summary(cm, scheme).items()}
+    level = 0.95 if interval else None
     return {
-        "metrics": metrics,
-        "confusion": cm.tolist(),
+        "metrics": cluster_bootstrap(matrices, scheme, level=level),
+        "confusion": matrices.sum(0).tolist(),
         "classes": list(scheme.labels),
-        "per_class": per_class(cm, scheme),
+        "per_class": per_class(matrices, scheme, level=level),
         "cells": len(cells.truth),
         "groups": len(matrices),
     }

@@ -43,7 +43,7 @@ class MapResult:
 
     Args:
         path: the map.
-        report: its ``report.json``.
+        report: its HTML report; the same name with ``.json`` holds the facts.
         tiles: number of tiles.
         megapixels: pixels read, in millions.
         seconds: wall-clock time.
@@ -98,8 +98,7 @@ def _predict(model: Model, scene_data: np.ndarray, valid: np.ndarray, tile: Tile
     """Probabilities (K, y, x) of the core of a tile, NaN where the image has no data."""
     inner = scaled(tile.inner, model.stride)
     core = model.predict(scene_data[None])[0][(slice(None), *inner)]
-    core[:, ~coarse_valid(valid, model.stride)[inner]] = np.nan
-    return core
+    return np.where(coarse_valid(valid, model.stride)[inner], core, np.nan)
 
 
 def probabilities_by_tile(
@@ -185,7 +184,7 @@ def _write_scratch(
 def _filter_band(sink: rasterio.io.DatasetWriter, grid: GeoBox) -> None:
     """Band 2 = band 1 through the LCZ filter, by windows."""
     cell_m = pixel_size_m(grid)
-    for one in lattice(tuple(grid.shape), tile=TILE, halo=reach(min(cell_m))):
+    for one in lattice((grid.shape.y, grid.shape.x), tile=TILE, halo=reach(min(cell_m))):
         codes = sink.read(1, window=DiskWindow.from_slices(*one.read))
         filtered = gaussian_filter_lcz(codes, cell_m=cell_m, nodata=NODATA)[one.inner]
         sink.write(filtered, 2, window=DiskWindow.from_slices(*one.core))
@@ -264,7 +263,7 @@ def map_scene(
         replacing(path.with_name(path.name + ".aux.xml")) as fresh_aux,
         replacing(path.with_suffix(".qml")) as fresh_qml,
     ):
-        scratch = fresh.with_name("scratch.tif")
+        scratch = fresh.with_name(f"scratch.{path.name}")
         try:
             tiles = _write_scratch(
                 scratch,
@@ -277,7 +276,7 @@ def map_scene(
             )
             plain = scratch
             if single_band:
-                plain = fresh.with_name("single.tif")
+                plain = fresh.with_name(f"single.{path.name}")
                 _single_band(scratch, plain, model)
             _to_cog(plain, fresh)
         except rasterio.errors.RasterioError as err:

@@ -38,7 +38,7 @@ def html_report(facts: dict[str, Any], model: Model, picture: Path) -> str:
         "<h2>Confusion matrix</h2><p>Cells of held-out polygons; rows are the truth.</p>",
         _confusion_table(evaluation),
         _unsure(evaluation["unsure"]),
-        _doubtful(evaluation["polygons"]),
+        _doubtful(evaluation.get("polygons", [])),
         "<h2>How it was made</h2>",
         _table(["", ""], _made_rows(facts, model)),
     ]
@@ -53,18 +53,16 @@ def _classes(facts: dict[str, Any], model: Model) -> str:
             area["cells"],
             f"{area['km2']:.2f}",
             f"{area['share'] * 100:.1f} %",
-            _share(row["users_accuracy"]),
-            _share(row["producers_accuracy"]),
-            _share(row["f1"]),
+            *(text(row[name], digits=2) for name in ("users_accuracy", "producers_accuracy", "f1")),
         ]
         for row, area in zip(facts["evaluation"]["per_class"], facts["pixel_count_area"], strict=True)
         if row["truth"] or area["cells"]
     ]
-    head = ["class", "cells", "km²", "share", "user's acc.", "producer's acc.", "F1"]
+    head = ["class", "cells", "km²", "share", "user's accuracy", "producer's accuracy", "F1"]
     return (
         f"<h2>Classes</h2><p>Areas are counted cells of band <code>{facts['bands'][0]}</code>: they carry "
-        "the errors of the map and no interval. Accuracies are those of the held-out polygons.</p>"
-        + _table(head, rows)
+        "the errors of the map and no interval. Accuracies are those of the held-out polygons, with "
+        "95 % intervals.</p>" + _table(head, rows)
     )
 
 
@@ -163,10 +161,6 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def _swatch(cls_color: str) -> str:
     return f'<span class="swatch" style="background:{cls_color}"></span>'
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
 
 
 def _confusion_table(evaluation: dict[str, Any]) -> str:

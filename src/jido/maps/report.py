@@ -29,13 +29,14 @@ NAMES = {
 }
 
 
-def text(figure: Figure) -> str:
-    """``.712 [.655, .764]``, or without brackets where no interval is claimed."""
-    if figure["value"] is None:
-        return "not defined"
-    if figure["lower"] is None or figure["upper"] is None:
-        return f"{figure['value']:.3f}"
-    return f"{figure['value']:.3f} [{figure['lower']:.3f}, {figure['upper']:.3f}]"
+def text(figure: Figure, *, digits: int = 3) -> str:
+    """``0.712 [0.655, 0.764]``, without brackets where no interval is claimed, ``–`` if not defined."""
+    value, lower, upper = figure["value"], figure["lower"], figure["upper"]
+    if value is None:
+        return "–"
+    if lower is None or upper is None:
+        return f"{value:.{digits}f}"
+    return f"{value:.{digits}f} [{lower:.{digits}f}, {upper:.{digits}f}]"
 
 
 def map_report(

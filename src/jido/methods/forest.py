@@ -20,7 +20,7 @@ import numpy as np
 import shapely
 from odc.geo import CRS
 from odc.geo.geobox import GeoBox
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from jido.errors import ImageError, LabelsError, ModelError
 from jido.geo import (
@@ -64,7 +64,7 @@ class ForestConfig(BaseModel):
 
     cell: float = Field(100.0, gt=0, description="side of a map cell in metres; finer pixels are averaged")
     indices: bool = Field(True, description="add NDVI, NDWI, MNDWI, NDBI, BSI where the bands allow")
-    radii: tuple[int, ...] = Field((1,), description="neighbourhood radii in cells")
+    radii: tuple[PositiveInt, ...] = Field((1,), description="neighbourhood radii in cells")
     trees: int = Field(300, ge=1)
     min_samples_leaf: int = Field(2, ge=1)
     max_features: float | str = Field("sqrt", description="as in scikit-learn")
@@ -94,10 +94,12 @@ def load_config(path: str | Path | None = None, *, preset: str = "cpu", seed: in
         if path is not None:
             settings |= tomllib.loads(Path(path).read_text(encoding="utf-8"))
         return ForestConfig(**{"seed": seed, **settings})
-    except (OSError, tomllib.TOMLDecodeError, ValidationError) as err:
+    except ValidationError as err:
+        wrong = "; ".join(f"{e['loc'][0]}: {e['msg']}" for e in err.errors())
         known = ", ".join(ForestConfig.model_fields)
-        first = str(err).splitlines()[0]
-        raise ModelError(f"The settings in {path} cannot be used ({first}); known are {known}.") from err
+        raise ModelError(f"The settings in {path} cannot be used ({wrong}); known are {known}.") from err
+    except (OSError, ValueError) as err:  # ValueError: no TOML, or no text at all
+        raise ModelError(f"The settings in {path} cannot be read ({err}): give a TOML file.") from err
 
 
 def _suffix(name: str) -> str:
@@ -106,13 +108,17 @@ def _suffix(name: str) -> str:
 
 
 def _index_planes(means: np.ndarray, bands: Sequence[Band]) -> list[np.ndarray]:
-    """Every index that the bands of one image of the stack allow, (Y, X) each."""
+    """Every index that the bands of one image of the stack allow, (Y, X) each.
+
+    Two sensors are two images even where no name occurs twice (``B04`` and ``B4``).
+    """
     planes = []
-    for suffix in dict.fromkeys(_suffix(band.name) for band in bands):
+    images = [(band.sensor, _suffix(band.name)) for band in bands]
+    for image in dict.fromkeys(images):
         of_image = {
             band.common_name: means[i]
             for i, band in enumerate(bands)
-            if band.common_name and _suffix(band.name) == suffix
+            if band.common_name and images[i] == image
         }
         for index in INDICES.values():
             if all(name in of_image for name in index.bands):
@@ -353,7 +359,7 @@ def evaluate(samples: Samples, held: np.ndarray, folds: Folds, scheme: ClassSche
         "folds": folds.to_dict(),
         "confusion": cm.tolist(),
         "classes": list(scheme.labels),
-        "per_class": per_class(cm, scheme),
+        "per_class": per_class(matrices, scheme),
         "cells": len(samples.y),
         "groups": len(matrices),
         "unsure": {"below": threshold, "share": 1 - kept, "aimed_error": ACCEPTED_ERROR},
@@ -380,13 +386,18 @@ def train_forest(
         progress: told how far it is.
 
     Raises:
-        LabelsError: with one class only, or no label inside the image.
+        LabelsError: with one class only, or no label inside the image, or those of one class only.
         FoldsError: with fewer polygons than folds.
     """
     config = config or ForestConfig()
     start = time.perf_counter()
     require_trainable(labels)
     samples = sample_cells(scene, labels, config, progress=progress)
+    if len(np.unique(samples.y)) < 2:
+        raise LabelsError(
+            f"Inside the image all labels are of class {labels.scheme.labels[samples.y[0]]}: "
+            "add labels of another class there."
+        )
     k = len(labels.scheme.classes)
     split = group_kfold(samples.group, samples.y, k=folds, seed=config.seed)
     held = held_out(samples, split, config, k, progress=progress)

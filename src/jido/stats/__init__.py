@@ -11,12 +11,11 @@ from jido.stats.confusion import (
     oa_built_natural,
     oa_weighted,
     overall_accuracy,
-    per_class,
     producers_accuracy,
     summary,
     users_accuracy,
 )
-from jido.stats.intervals import Figure, cluster_bootstrap, figure
+from jido.stats.intervals import Figure, cluster_bootstrap, figure, per_class
 
 __all__ = [
     "Figure",

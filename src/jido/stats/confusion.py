@@ -7,8 +7,6 @@ A figure that is not defined (a class that occurs nowhere, 0/0) is NaN.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from jido.labels import ClassScheme
@@ -101,19 +99,3 @@ def summary(cm: np.ndarray, scheme: ClassScheme) -> dict[str, np.ndarray]:
     if scheme.weights is not None:
         figures["oa_w"] = oa_weighted(cm, scheme.weights)
     return figures
-
-
-def per_class(cm: np.ndarray, scheme: ClassScheme) -> list[dict[str, float | str | int | None]]:
-    """One row per class of the scheme for tables; figures that are not defined are ``None``."""
-    columns: Sequence[tuple[str, np.ndarray]] = (
-        ("f1", f1_per_class(cm)),
-        ("producers_accuracy", producers_accuracy(cm)),
-        ("users_accuracy", users_accuracy(cm)),
-    )
-    rows: list[dict[str, float | str | int | None]] = []
-    for i, cls in enumerate(scheme.classes):
-        row: dict[str, float | str | int | None] = {"class": cls.label, "name": cls.name}
-        row |= {"truth": int(cm[i].sum()), "predicted": int(cm[:, i].sum())}
-        row |= {name: float(v[i]) if np.isfinite(v[i]) else None for name, v in columns}
-        rows.append(row)
-    return rows

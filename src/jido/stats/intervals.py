@@ -58,8 +58,9 @@ def cluster_bootstrap(
     - Classes are not drawn apart: with one to three polygons of a class its spread is not to be
       seen. Where the mix of classes was fixed the interval is rather too wide.
     - Of held-out folds it speaks of models that learned from all folds but one. The model of the
-      map, which learned from all, is mostly a little better; and folds share training polygons, which
-      the interval does not know (Bates et al. 2024, doi 10.1080/01621459.2023.2197686).
+      map, which learned from all, tends to be better, so its figure lies above the interval more
+      often than ``level`` says. Folds also share training polygons, which the interval does not
+      know (Bates et al. 2024, doi 10.1080/01621459.2023.2197686).
     - A figure near 1 rests on the few groups that are wrong: its bounds are too narrow.
 
     Args:

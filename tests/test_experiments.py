@@ -1,0 +1,52 @@
+"""The experiments run from start to end on their smallest preset, and go on where they stopped."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+
+
+def run(name, *options):
+    command = [sys.executable, EXPERIMENTS / f"{name}.py", *options]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("coverage")
+    return out, run("interval_coverage", "--preset", "smoke", "--json", "--out", out)
+
+
+def test_a_second_start_adds_nothing(finished):
+    out, printed = finished
+    rows = (out / "rows.jsonl").read_text()
+    assert len(rows.splitlines()) == 3
+    assert run("interval_coverage", "--preset", "smoke", "--json", "--out", out) == printed
+    assert (out / "rows.jsonl").read_text() == rows
+
+
+def test_an_interrupted_run_goes_on(finished, tmp_path):
+    out, _ = finished
+    first, *others = (out / "rows.jsonl").read_text().splitlines()
+    (tmp_path / "rows.jsonl").write_text(first + "\n")
+    run("interval_coverage", "--preset", "smoke", "--seeds", "0,1", "--out", tmp_path)
+    resumed = (tmp_path / "rows.jsonl").read_text().splitlines()
+    assert resumed[0] == first
+    again, before = json.loads(resumed[1]), json.loads(others[0])
+    assert len(resumed) == 2
+    assert {**again, "seconds": 0} == {**before, "seconds": 0}  # repeatable
+
+
+def test_coverage_of_every_case_is_told(finished):
+    _, printed = finished
+    lines = json.loads(printed)["coverage"]
+    cases = {line["case"] for line in lines}
+    assert cases == {"folds", "fold models", "split", "folds, pixels", "split, pixels"}
+    for line in lines:
+        assert 0 <= line["from"] <= line["covered"] <= line["to"] <= 1
+        assert line["width"] > 0
+    assert {line["figure"] for line in lines if line["case"] == "folds"} >= {"oa", "kappa", "f1_macro"}

@@ -3,7 +3,8 @@
 python experiments/interval_coverage.py [--preset smoke|cpu|full] [--seeds 0,1,2] [--json]
 
 In simulated cities polygons are drawn, the forest is judged as Jido does it, and its map is held against
-hundreds of new polygons, drawn by the same procedure around the old ones: the truth. Cases:
+hundreds of new polygons, drawn by the same procedure around the old ones: the truth. In cities of 96 x 96
+cells they crowd: the new ones lie nearer to the old ones than these to each other. Cases:
 
 - folds: the interval from folds by polygon, as Jido prints it; truth of the map's own model.
 - fold models: the same interval; truth of the models of the folds, each of which lacks a fold.
@@ -12,7 +13,7 @@ hundreds of new polygons, drawn by the same procedure around the old ones: the t
 
 Polygons picked by hand do not estimate the OA of a whole map: the last line says how far off they are.
 Columns: covered, its Wilson interval, share of truths above the interval, value minus truth, its sd, width.
-cpu: 200 cities, half an hour on one core; full: 1000 larger ones, a day.
+cpu: 200 cities of each size, an hour on one core; full: 1000, two days.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ from jido.labels import Labels, few_labels, group_kfold
 from jido.methods.forest import ForestConfig, Samples, cell_features, fit_forest, probabilities
 from jido.stats import Figure, cluster_bootstrap, confusion, confusion_by_group, figure, summary
 
-PRESETS: dict[str, tuple[int, dict[str, Any]]] = {  # number of cities, settings of judge
-    "smoke": (3, {"cells": 64, "polygons": (30, 40), "trees": 5, "new": 30}),
-    "cpu": (200, {"cells": 96, "polygons": (30, 170), "trees": 100, "new": 600}),
-    "full": (1000, {"cells": 128, "polygons": (30, 170), "trees": 300, "new": 2000}),
+PRESETS: dict[str, tuple[int, tuple[int, ...], dict[str, Any]]] = {  # cities, sizes, settings of judge
+    "smoke": (3, (64,), {"polygons": (30, 40), "trees": 5, "new": 30}),
+    "cpu": (200, (96, 160), {"polygons": (30, 170), "trees": 100, "new": 600}),
+    "full": (1000, (96, 160), {"polygons": (30, 170), "trees": 300, "new": 2000}),
 }
 
 
@@ -105,18 +106,20 @@ def coverage(found: pd.DataFrame) -> pd.Series:
 
 
 def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Coverage per case and figure, and of OA per third of the cities by number of polygons."""
+    """Coverage per size, case and figure; of OA also per third of the cities by number of polygons."""
     thirds = np.array_split(sorted(rows, key=lambda row: row["drawn"]), 3)
     every = pd.DataFrame(
-        {"case": case, "figure": name, "polygons": f"{part[0]['drawn']}-{part[-1]['drawn']}", **found}
-        for part in thirds
+        {"cells": row["cells"], "case": case, "figure": name, "polygons": f"{low}-{high}", **found}
+        for part, low, high in ((part, part[0]["drawn"], part[-1]["drawn"]) for part in thirds)
         for row in part
         for case, figures in row["cases"].items()
         for name, found in figures.items()
     ).dropna(subset=["lower", "truth"])
-    whole = every.assign(polygons="all").groupby(["case", "figure", "polygons"], sort=False)
-    oa = every[every["figure"] == "oa"].groupby(["case", "figure", "polygons"], sort=False)
-    return pd.concat([p.apply(coverage, include_groups=False) for p in (whole, oa)]).reset_index().round(3)
+    both = pd.concat([every.assign(polygons="all"), every[every["figure"] == "oa"]])
+    lines = both.groupby(["cells", "case", "figure", "polygons"], sort=False).apply(
+        coverage, include_groups=False
+    )
+    return lines.reset_index().round(3)
 
 
 def main() -> None:
@@ -127,9 +130,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/interval_coverage"))
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    cities, settings = PRESETS[args.preset]
+    cities, sizes, settings = PRESETS[args.preset]
     seeds = [int(s) for s in args.seeds.split(",")] if args.seeds else range(cities)
-    done, wanted = Rows(args.out / "rows.jsonl"), [{"seed": seed, **settings} for seed in seeds]
+    wanted = [{"seed": seed, "cells": cells, **settings} for cells in sizes for seed in seeds]
+    done = Rows(args.out / "rows.jsonl")
     rows = [done.get(city) or done.add(city, judge(**city)) for city in wanted]
     found, off = table(rows), {}
     for name, column in (("held-out polygons", "value"), ("new polygons", "truth")):

@@ -96,7 +96,7 @@ def test_nan_and_infinity_are_no_data(tmp_path):
         np.testing.assert_array_equal(image.data, [[[NAN, 1, NAN, NAN]]])
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_float64_nodata_beyond_float32(tmp_path):
     lowest = np.finfo(np.float64).min
     image = read_image(write(tmp_path / "a.tif", np.array([[[lowest, 1.5]]]), nodata=lowest))

@@ -68,7 +68,10 @@ def _classes(facts: dict[str, Any], model: Model) -> str:
 
 def _accuracy(evaluation: dict[str, Any]) -> str:
     rows = [[NAMES.get(name, name), text(figure)] for name, figure in evaluation["metrics"].items()]
-    page = "<h2>Accuracy on held-out polygons</h2>"
+    page = (
+        "<h2>Accuracy on held-out polygons</h2><p>Judged are models that learned from all folds but one; the "
+        "model of the map learned from all polygons and is mostly a little better.</p>"
+    )
     page += _table(["figure", "value [95 % interval over polygons]"], rows)
     if "leaky" in evaluation:
         page += (

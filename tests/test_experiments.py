@@ -45,7 +45,7 @@ def test_coverage_of_every_case_is_told(finished):
     _, printed = finished
     lines = json.loads(printed)["coverage"]
     cases = {line["case"] for line in lines}
-    assert cases == {"folds", "fold models", "split", "folds, pixels", "split, pixels"}
+    assert cases == {"folds", "fold models", "split", "folds, pixels", "split, pixels", "whole map"}
     for line in lines:
         assert 0 <= line["from"] <= line["covered"] <= line["to"] <= 1
         assert line["width"] > 0

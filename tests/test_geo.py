@@ -103,7 +103,7 @@ def test_unique_names():
     one, two = identify(["VV", "VH"]), identify(["B02", "B03"])
     assert unique_names([one, two]) == one + two
     stacked = unique_names([two, one, identify(["B02"])])
-    assert [b.name for b in stacked] == ["B02@1", "B03", "VV", "VH", "B02@3"]
+    assert [b.name for b in stacked] == ["B02@1", "B03@1", "VV@2", "VH@2", "B02@3"]
     assert stacked[4].common_name == "blue"
     assert unique_names([]) == ()
 

@@ -7,7 +7,7 @@ from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 
 from jido.errors import LabelsError
-from jido.labels import Labels, lcz_scheme
+from jido.labels import ClassScheme, Labels, LandClass, lcz_scheme
 
 UTM = CRS("EPSG:32649")
 GRID = GeoBox.from_bbox((500_000, 2_000_000, 500_800, 2_000_600), UTM, resolution=100)  # 6 rows, 8 columns
@@ -161,3 +161,9 @@ def test_labels_in_degrees_burn_as_in_metres():
 def test_labels_beyond_the_reach_of_the_grids_crs_burn_to_nothing():
     far = make((shapely.box(20.9, -0.1, 21.1, 0.1), 1), crs=CRS("EPSG:4326"))  # 90 degrees from the meridian
     assert not far.burn(GRID).codes.any()
+
+
+@pytest.mark.parametrize("codes", [(0, 1), (1, 255), (3, 3)])
+def test_a_scheme_needs_different_codes_between_no_label_and_no_data(codes):
+    with pytest.raises(LabelsError, match="different codes from 1 to 254"):
+        ClassScheme("x", tuple(LandClass(c, str(c), "name", "#000000") for c in codes))

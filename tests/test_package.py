@@ -18,6 +18,8 @@ import jido
 from jido.errors import ModelError, OutputError
 from jido.geo import identify, unique_names
 from jido.io import package as module
+from jido.io import write_labels
+from jido.io.vectors import read_written
 from jido.labels import Labels, lcz_scheme
 from jido.methods import load_model
 from jido.methods.forest import ForestConfig, ForestModel, Samples, cell_features, fit_forest
@@ -229,3 +231,15 @@ def test_an_older_package_is_replaced_and_nothing_else(model, folder):
     with pytest.raises(OutputError, match=r"thesis\.txt"):
         model.save(folder)
     assert (folder / "thesis.txt").exists()
+
+
+def test_multipolygons_come_back_item_for_item(tmp_path):
+    squares = shapely.box([0, 20, 40], 0, [10, 30, 50], 10)
+    geometry = np.array([shapely.MultiPolygon(list(squares[:2])), squares[2]], dtype=object)
+    labels = Labels(geometry, np.array([1, 17]), np.array(["a", "b"]), CRS("EPSG:32649"), lcz_scheme())
+    write_labels(labels, tmp_path / "labels.gpkg")
+    back = read_written(tmp_path / "labels.gpkg", lcz_scheme())
+    assert [g.geom_type for g in back.geometry] == ["MultiPolygon", "Polygon"]
+    assert shapely.equals_exact(back.geometry, geometry).all()
+    np.testing.assert_array_equal(back.codes, labels.codes)
+    assert list(back.groups) == ["a", "b"]

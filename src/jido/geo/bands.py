@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import functools
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -87,14 +86,15 @@ def identify(names: Sequence[str]) -> tuple[Band, ...]:
 
 
 def unique_names(stacks: Iterable[Sequence[Band]]) -> tuple[Band, ...]:
-    """One list of bands for several images; a name that occurs more than once gets ``@place``.
+    """One list of bands for several images; when a name occurs twice, all get ``@place``.
 
-    ``B2`` of the first and of the second image become ``B2@1`` and ``B2@2``.
+    ``B2`` of the first and of the second image become ``B2@1`` and ``B2@2``. All or none, so that
+    it stays known which bands were seen together.
     """
     images = [list(bands) for bands in stacks]
-    count = Counter(band.name for bands in images for band in bands)
+    names = [band.name for bands in images for band in bands]
+    if len(set(names)) == len(names):
+        return tuple(band for bands in images for band in bands)
     return tuple(
-        band.renamed(f"{band.name}@{place}") if count[band.name] > 1 else band
-        for place, bands in enumerate(images, start=1)
-        for band in bands
+        band.renamed(f"{band.name}@{place}") for place, bands in enumerate(images, start=1) for band in bands
     )

@@ -66,7 +66,9 @@ def coarser(geobox: GeoBox, size: int) -> GeoBox:
     from affine import Affine
 
     shape = (geobox.shape.y // size, geobox.shape.x // size)
-    return GeoBox(shape, geobox.affine * Affine.scale(size), geobox.crs)
+    a = geobox.affine
+    larger = Affine(a.a * size, a.b * size, a.c, a.d * size, a.e * size, a.f)
+    return GeoBox(shape, larger, geobox.crs)
 
 
 def coarse_valid(valid: np.ndarray, size: int) -> np.ndarray:

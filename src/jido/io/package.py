@@ -14,7 +14,7 @@ import numpy as np
 from jido.errors import JidoError, LabelsError, ModelError, OutputError
 from jido.geo import Band
 from jido.io.files import json_text, replacing, require_place
-from jido.io.vectors import read_labels, write_labels
+from jido.io.vectors import read_written, write_labels
 from jido.labels import ClassScheme, Labels, LandClass
 
 FORMAT = 1
@@ -108,7 +108,7 @@ class Package:
                 bands=tuple(Band(**{**b, "valid_range": _pair(b["valid_range"])}) for b in facts["bands"]),
                 scheme=scheme,
                 pixel_m=(facts["pixel_m"][0], facts["pixel_m"][1]),
-                labels=read_labels(folder / LABELS, scheme=scheme, class_field="code", group_field="group"),
+                labels=read_written(folder / LABELS, scheme),
                 evaluation=json.loads((folder / METRICS).read_text(encoding="utf-8")),
                 extra={key: value for key, value in facts.items() if key not in _FACTS},
                 versions=facts["versions"],

@@ -103,6 +103,20 @@ def write_labels(labels: Labels, path: str | Path, *, layer: str = "labels") -> 
         labels.to_geodataframe().to_file(fresh, driver=driver, layer=layer, engine="pyogrio")
 
 
+def read_written(path: Path, scheme: ClassScheme) -> Labels:
+    """Labels as :func:`write_labels` wrote them, item for item; nothing is judged or mended again."""
+    table = _layer(path, "labels")
+    single = shapely.get_num_geometries(table.geometry) == 1  # a layer of one type makes all of them multi
+    geometry = np.where(single, shapely.get_geometry(table.geometry, 0), table.geometry)
+    return Labels(
+        geometry=geometry,
+        codes=np.array(table.columns["code"], dtype=np.int64),
+        groups=np.array(table.columns["group"], dtype=object),
+        crs=CRS(table.crs),
+        scheme=scheme,
+    )
+
+
 # -- readers: what stands in the file ----------------------------------------------------------
 
 

@@ -11,6 +11,8 @@ from importlib import resources
 
 import numpy as np
 
+from jido.errors import LabelsError
+
 
 @dataclass(frozen=True)
 class LandClass:
@@ -38,6 +40,9 @@ class ClassScheme:
         weights: (K, K) similarity of truth and prediction, 0..1, 1 on the diagonal, or ``None``.
         built: codes of the classes that count as built-up, for OAu and OAbu.
         codings: other ways of writing a class, ``coding name -> {text: code}``.
+
+    Raises:
+        LabelsError: when codes are not different whole numbers from 1 to 254.
     """
 
     name: str
@@ -45,6 +50,14 @@ class ClassScheme:
     weights: np.ndarray | None = None
     built: frozenset[int] = frozenset()
     codings: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        wrong = sorted({code for code in self.codes if not 1 <= code <= 254})
+        if wrong or len(set(self.codes)) < len(self.codes):
+            raise LabelsError(
+                f"The class scheme {self.name!r} needs different codes from 1 to 254 (0 is no label, 255 no "
+                f"data), not {', '.join(map(str, wrong or self.codes))}."
+            )
 
     @property
     def codes(self) -> tuple[int, ...]:

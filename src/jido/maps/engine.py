@@ -6,7 +6,6 @@ each tile by one, so the bytes of the map do not depend on how many there are.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -22,9 +21,9 @@ import rasterio
 from odc.geo.geobox import GeoBox
 from rasterio.windows import Window as DiskWindow
 
-from jido.errors import ImageError, ModelError, OutputError
+from jido.errors import ImageError, ModelError
 from jido.geo import Tile, Window, coarse_valid, coarser, lattice, pixel_size_m, scaled
-from jido.io import Progress, Scene, aux_xml, geotiff_profile, qml, replacing
+from jido.io import Progress, Scene, aux_xml, geotiff_profile, json_text, qml, replacing
 from jido.maps.page import html_report
 from jido.maps.postfilter import gaussian_filter_lcz, reach
 from jido.maps.report import map_report
@@ -175,7 +174,9 @@ def _write_scratch(
             if progress:
                 progress("predicting tiles", done, total)
         if not seen:
-            raise ImageError(f"{scene.paths[0]} has no data at all (every pixel is nodata).")
+            raise ImageError(
+                f"{scene.paths[0]} has no data at all (every pixel is nodata): give other images."
+            )
         if lcz:
             _filter_band(sink, grid)
     return done
@@ -264,27 +265,22 @@ def map_scene(
         replacing(path.with_suffix(".qml")) as fresh_qml,
     ):
         scratch = fresh.with_name(f"scratch.{path.name}")
-        try:
-            tiles = _write_scratch(
-                scratch,
-                model,
-                scene,
-                grid,
-                tile=tile,
-                workers=workers or os.cpu_count() or 1,
-                progress=progress,
-            )
-            plain = scratch
-            if single_band:
-                plain = fresh.with_name(f"single.{path.name}")
-                _single_band(scratch, plain, model)
-            _to_cog(plain, fresh)
-        except rasterio.errors.RasterioError as err:
-            raise OutputError(
-                f"Cannot write {path} ({err}): is the disk full? What stood there is kept."
-            ) from err
+        tiles = _write_scratch(
+            scratch,
+            model,
+            scene,
+            grid,
+            tile=tile,
+            workers=workers or os.cpu_count() or 1,
+            progress=progress,
+        )
+        plain = scratch
+        if single_band:
+            plain = fresh.with_name(f"single.{path.name}")
+            _single_band(scratch, plain, model)
+        _to_cog(plain, fresh)
         facts = map_report(model, scene, scratch, name=path.name, model_id=model_id)
-        fresh_json.write_text(json.dumps(facts, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        fresh_json.write_text(json_text(facts) + "\n", encoding="utf-8")
         fresh_html.write_text(html_report(facts, model, scratch), encoding="utf-8")
         fresh_aux.write_text(aux_xml(model.scheme, _class_bands(model, single_band)), encoding="utf-8")
         fresh_qml.write_text(qml(model.scheme, band=1), encoding="utf-8")

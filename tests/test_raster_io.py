@@ -153,7 +153,7 @@ def test_stack_keeps_the_order_of_files_and_bands(tmp_path):
         assert scene.notes == []
     with Scene([three, one]) as scene:
         assert scene.names == ("B2@1", "B2@2", "B3@2")
-        np.testing.assert_array_equal(scene.read().band("B3"), ramp(2)[1])
+        np.testing.assert_array_equal(scene.read().band("B3@2"), ramp(2)[1])
     np.testing.assert_array_equal(image.data, np.concatenate([ramp(2), ramp(1) + 1000, ramp(1) + 2000]))
 
 

@@ -109,15 +109,16 @@ def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Coverage per size, case and figure; of OA also per third of the cities by number of polygons."""
     for row in rows:
         row["cases"]["whole map"] = {"oa": {**row["cases"]["folds"]["oa"], "truth": row["whole_map"]}}
-    thirds = np.array_split(sorted(rows, key=lambda row: row["drawn"]), 3)
+    thirds = np.array_split(sorted(rows, key=lambda row: (row["drawn"], row["seed"])), 3)
     every = pd.DataFrame(
         {"cells": row["cells"], "case": case, "figure": name, "polygons": f"{low}-{high}", **found}
-        for part, low, high in ((part, part[0]["drawn"], part[-1]["drawn"]) for part in thirds)
+        for part, low, high in ((part, part[0]["drawn"], part[-1]["drawn"]) for part in thirds if len(part))
         for row in part
         for case, figures in row["cases"].items()
         for name, found in figures.items()
     ).dropna(subset=["lower", "truth"])
     both = pd.concat([every.assign(polygons="all"), every[every["figure"] == "oa"]])
+    both = both.sort_values("cells", kind="stable")
     parts = both.groupby(["cells", "case", "figure", "polygons"], sort=False)
     return parts.apply(coverage, include_groups=False).reset_index().round(3)
 

@@ -42,6 +42,8 @@ def write_results(section: str, text: str) -> None:
     """Put ``text`` between the marks of ``section`` in RESULTS.md."""
     start, end = f"<!-- {section} -->", f"<!-- /{section} -->"
     old = RESULTS.read_text(encoding="utf-8")
+    if start not in old or end not in old:
+        raise ValueError(f"RESULTS.md has no section marked {start}.")
     new = re.sub(
         re.escape(start) + ".*?" + re.escape(end),
         lambda _: f"{start}\n{text.strip()}\n{end}",

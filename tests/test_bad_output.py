@@ -274,3 +274,29 @@ def test_a_stopped_training_leaves_the_old_model(
     result = stopped(words, lambda process: "warning" in process.stderr.readline(), number)
     assert result == (code, "Error: Stopped; nothing half-written was left.")
     assert held(out) == before
+
+
+def test_files_that_belong_together_all_go_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from jido.errors import OutputError
+    from jido.io import replacing_together
+
+    names = [tmp_path / name for name in ("a", "b", "c")]
+    for path in names[:2]:
+        path.write_text("old")
+    move = Path.replace
+
+    def stuck(self: Path, target: Path) -> Path:
+        if Path(target).name == "c":
+            raise OSError(errno.EACCES, "open in another program")
+        return move(self, target)
+
+    monkeypatch.setattr(Path, "replace", stuck)
+
+    def write() -> None:
+        with replacing_together(*names) as fresh:
+            for path in fresh:
+                path.write_text("new")
+
+    with pytest.raises(OutputError, match="what stood there is kept"):
+        write()
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a": "old", "b": "old"}

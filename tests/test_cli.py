@@ -10,6 +10,7 @@ from typing import Any
 
 import geopandas
 import numpy as np
+import pandas
 import pytest
 import rasterio
 import shapely
@@ -266,17 +267,21 @@ def test_polygons_half_on_training_are_judged_outside_it(
     jido: Callable[..., Run], town: Town, town_map: Path, tmp_path: Path
 ):
     frame = geopandas.read_file(town.polygons)
-    frame.geometry = frame.geometry.translate(xoff=100)  # a cell to the right
-    frame.to_file(tmp_path / "half.gpkg")
+    half = frame.iloc[::2].copy()
+    away = frame.iloc[::2].copy()
+    away.geometry = away.geometry.translate(yoff=-600)  # some of them off the training polygons
+    away["group"] = "away " + away["group"].astype(str)
+    pandas.concat([half, away]).to_file(tmp_path / "half.gpkg")
     run = jido("assess", town_map, "--reference", tmp_path / "half.gpkg", "--json")
     assert run.json["independent"] is False
     assert 0 < run.json["overlap"] < 1
     assert_figures(run.json["metrics"], interval=False)
     outside = run.json["outside_training"]
     assert_figures(outside["metrics"], interval=True)
-    assert outside["cells"] == round(run.json["cells"] * (1 - run.json["overlap"]))
+    assert 0 < outside["cells"] <= round(run.json["cells"] * (1 - run.json["overlap"]))
+    assert outside["groups"] < run.json["groups"]
     for_people = jido("assess", town_map, "--reference", tmp_path / "half.gpkg").out
-    assert f"Only the {outside['cells']:,} cells outside the training labels" in for_people
+    assert f"Only the {outside['groups']} groups wholly outside the training labels" in for_people
 
 
 def test_a_map_without_report_may_have_learned_anything(
@@ -342,3 +347,38 @@ def test_json_has_no_nan():
     assert json.loads(json_text({1: True})) == {"1": True}
     with pytest.raises(TypeError):
         json_text({"a": object()})
+
+
+def test_a_report_vouches_only_for_its_own_map(
+    jido: Callable[..., Run], town: Town, town_map: Path, tmp_path: Path
+):
+    """Renamed together they belong together; another map under the name of the old one does not."""
+    renamed = Path(shutil.copy(town_map, tmp_path / "other name.tif"))
+    report = shutil.copy(town_map.with_suffix(".report.json"), tmp_path / "other name.report.json")
+    words = ("--reference", town.polygons, "--json")
+    assert jido("assess", renamed, *words).json["independent"] is False
+    with rasterio.open(renamed) as source:
+        profile, bands = source.profile, source.read()
+    with rasterio.open(tmp_path / "new.tif", "w", **profile | {"driver": "GTiff"}) as sink:
+        sink.write(bands)
+    (tmp_path / "new.tif").replace(renamed)
+    assert Path(report).exists()
+    run = jido("assess", renamed, *words)
+    assert run.json["independent"] is None
+    assert run.json["metrics"]["oa"]["lower"] is None
+
+
+def test_more_training_labels_do_not_make_a_map_forget_its_own(
+    jido: Callable[..., Run], town: Town, town_map: Path, tmp_path: Path
+):
+    frame = geopandas.read_file(town.polygons)
+    frame.geometry = frame.geometry.translate(xoff=90_000)
+    frame.to_file(tmp_path / "elsewhere.gpkg")
+    words = ("--reference", town.polygons, "--training", tmp_path / "elsewhere.gpkg", "--json")
+    assert jido("assess", town_map, *words).json["independent"] is False
+
+
+def test_a_map_is_no_reference_for_itself(jido: Callable[..., Run], town_map: Path):
+    run = jido("assess", town_map, "--reference", town_map, "--layer", "lcz", "--json")
+    assert run.code == 2
+    assert "is the map itself" in run.json["error"]

@@ -585,3 +585,32 @@ def test_windowed_filter_is_the_whole(seed, tile, cell_m):
     whole = filtered(codes, cell_m)
     for one in lattice(codes.shape, tile=tile, halo=reach(min(cell_m))):
         np.testing.assert_array_equal(filtered(codes[one.read], cell_m)[one.inner], whole[one.core])
+
+
+def test_a_block_without_data_has_no_data_in_any_band(tmp_path):
+    """A block of the file that is all nodata is left sparse; no band of it may come out as 0."""
+    place = places(3, (600, 600), k=5)
+    place[256:, 256:] = NAN
+    model = Echo(scheme=lcz_scheme().subset([1, 2, 6, 11, 17]), pixel_m=(10.0, 10.0))
+    path = mapped(tmp_path, place, model)[0].path
+    with rasterio.open(path) as source:
+        bands = source.read()
+    assert source.count == 4
+    np.testing.assert_array_equal(bands == 255, np.broadcast_to(np.isnan(place), bands.shape))
+
+
+def test_images_in_another_order_or_twice_are_refused(tmp_path):
+    first, second = (save(tmp_path, places(i, (8, 8)), name) for i, name in enumerate(("a.tif", "b.tif")))
+    bands = (Band("place@1"), Band("place@2"))
+
+    class Two(Echo):
+        @property
+        def evaluation(self):
+            return evaluation_of(self.scheme) | {"images": ["a.tif", "b.tif"]}
+
+    model = Two(bands=bands)
+    for paths in ([second, first], [first, first]):
+        with Scene(paths) as scene, pytest.raises(ModelError, match="in the order of the training"):
+            map_scene(model, scene, tmp_path / "map.tif")
+    with Scene([first, second]) as scene:
+        assert map_scene(model, scene, tmp_path / "map.tif").path.exists()

@@ -29,6 +29,7 @@ from jido.methods.forest import (
     load_config,
     probabilities,
     sample_cells,
+    touching_groups,
     train_forest,
 )
 
@@ -365,7 +366,7 @@ def test_what_the_model_says_of_itself(city_scene, trained):
     cm = np.array(evaluation["confusion"])
     assert cm.sum() == evaluation["cells"]
     assert evaluation["metrics"]["oa"]["value"] == pytest.approx(np.trace(cm) / cm.sum())
-    assert evaluation["groups"] == 45
+    assert evaluation["groups"] + evaluation["labels"]["merged_groups"] == 45
 
 
 def test_agreement_of_each_polygon_adds_up_to_the_accuracy(trained):
@@ -457,3 +458,28 @@ def test_wrong_settings_are_named(tmp_path, text, said):
 def test_a_missing_file_of_settings_is_said(tmp_path):
     with pytest.raises(ModelError, match="cannot be read"):
         load_config(tmp_path / "none.toml")
+
+
+def touching(xy, y, group):
+    samples = Samples(
+        np.zeros((len(y), 1), np.float32),
+        np.array(y),
+        np.arange(len(y)),
+        np.array(group),
+        np.array(xy, float),
+    )
+    grid = GeoBox((10, 10), Affine(100, 0, 0, 0, -100, 1000), "EPSG:32649")
+    return touching_groups(samples, grid).tolist()
+
+
+def test_groups_of_a_class_that_touch_are_judged_together():
+    xy = [(50, 50), (150, 50), (250, 150), (550, 50), (50, 150)]
+    assert touching(xy, [1, 1, 1, 1, 2], ["a", "b", "c", "d", "e"]) == ["a", "a", "a", "d", "e"]
+
+
+def test_groups_a_cell_apart_stay_apart():
+    assert touching([(50, 50), (250, 50)], [1, 1], ["a", "b"]) == ["a", "b"]
+
+
+def test_cells_of_one_group_stay_one_group():
+    assert touching([(50, 50), (950, 50)], [1, 1], ["a", "a"]) == ["a", "a"]

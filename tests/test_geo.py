@@ -94,9 +94,23 @@ def test_identify_knows_the_sensor(names, sensor, common):
         assert [b.common_name for b in bands] == common.split()
 
 
-@pytest.mark.parametrize("names", [["band1"], ["B2", "elevation"], ["B13"], ["B02", "VV"], [""], ["B"], []])
+@pytest.mark.parametrize(
+    "names", [["band1"], ["B2", "elevation"], ["B13"], ["B02", "elevation"], [""], ["B"], []]
+)
 def test_identify_keeps_unknown_names(names):
     assert identify(names) == tuple(Band(name) for name in names)
+
+
+def test_radar_and_optical_bands_of_one_file_are_told_apart():
+    bands = identify(["VV", "B02", "B08", "VH"])
+    assert [b.sensor for b in bands] == ["sentinel-1", "sentinel-2", "sentinel-2", "sentinel-1"]
+
+
+@pytest.mark.parametrize(
+    "names", [["B2", "B3", "B4", "B8", "B11"], ["B2", "B3", "B4", "B5", "B6", "B7", "B8"]]
+)
+def test_a_band_8_or_11_without_10_is_sentinel_2(names):
+    assert {b.sensor for b in identify(names)} == {"sentinel-2"}
 
 
 def test_unique_names():

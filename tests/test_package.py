@@ -17,8 +17,8 @@ from sklearn.ensemble import ExtraTreesClassifier
 import jido
 from jido.errors import ModelError, OutputError
 from jido.geo import identify, unique_names
+from jido.io import file_sha256, write_labels
 from jido.io import package as module
-from jido.io import write_labels
 from jido.io.vectors import read_written
 from jido.labels import Labels, lcz_scheme
 from jido.methods import load_model
@@ -169,7 +169,7 @@ class Spring:
 def forge(folder, content):
     """Another estimator in a package whose hash fits."""
     skops.io.dump(content, folder / "model.skops")
-    change(folder, sha256=module._sha256(folder / "model.skops"))
+    change(folder, sha256=file_sha256(folder / "model.skops"))
 
 
 def test_trusted_types_are_a_constant_of_the_code(folder):
@@ -188,7 +188,7 @@ def test_a_pickle_in_the_place_of_the_estimator_is_not_run(folder, capsys):
     (folder / "model.skops").write_bytes(pickle.dumps(Spring()))
     with pytest.raises(ModelError, match="was changed since training"):
         load_model(folder)
-    change(folder, sha256=module._sha256(folder / "model.skops"))
+    change(folder, sha256=file_sha256(folder / "model.skops"))
     with pytest.raises(ModelError, match="cannot be read"):
         load_model(folder)
     assert "sprung" not in capsys.readouterr().out

@@ -169,7 +169,7 @@ def test_rows_per_class():
 
 
 def test_figures_per_class_carry_intervals_over_groups():
-    matrices = lcz_polygons(60, seed=3)
+    matrices = lcz_polygons(240, seed=3)
     for row in per_class(matrices, LCZ):
         for name in ("producers_accuracy", "users_accuracy", "f1"):
             f = row[name]

@@ -441,3 +441,29 @@ def test_hong_kong_is_read_whole_and_burns_to_the_published_raster(name):
     ]
     assert len(set(labels.groups.tolist())) == (172 if name.endswith("tif") else 173)
     np.testing.assert_array_equal(labels.burn(geobox).codes, truth)
+
+
+def test_pins_among_polygons_of_a_kml_are_dropped_and_said(tmp_path):
+    ring = "<coordinates>{0},0 {1},0 {1},1 {0},1 {0},0</coordinates>"
+    polygon = "<Polygon><outerBoundaryIs><LinearRing>" + ring + "</LinearRing></outerBoundaryIs></Polygon>"
+    pin = "<Point><coordinates>5,5</coordinates></Point>"
+    folders = "".join(
+        f"<Folder><name>{name}</name>"
+        + "".join(f"<Placemark><name>{name}</name>{shape}</Placemark>" for shape in shapes)
+        + "</Folder>"
+        for name, shapes in (("1", [polygon.format(0, 1), pin]), ("2", [polygon.format(2, 3)]))
+    )
+    path = tmp_path / "a.kml"
+    path.write_text(f'<kml xmlns="http://www.opengis.net/kml/2.2"><Document>{folders}</Document></kml>')
+    labels = read_labels(path)
+    assert labels.codes.tolist() == [1, 2]
+    assert [note.code for note in labels.notes] == ["pin"]
+
+
+def test_names_with_a_hyphen_are_classes_too():
+    scheme = lcz_scheme()
+    assert [scheme.parse(t)[0] for t in ("Compact high-rise", "Bush or scrub", "Bare rock or paved")] == [
+        1,
+        13,
+        15,
+    ]

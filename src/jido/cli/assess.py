@@ -31,6 +31,8 @@ def assess(
     from jido.io import json_text, read_labels, replacing, require_place
     from jido.maps import assess as assess_map
 
+    if reference.exists() and map_.exists() and reference.samefile(map_):
+        raise LabelsError(f"{reference} is the map itself: give labels of another origin as --reference.")
     if output:
         refuse_to_overwrite(output, (map_, reference, training))
         require_place(output)
@@ -55,23 +57,32 @@ def print_assessment(result: dict[str, Any], name: str) -> None:
     if result["held_out"]:
         folds = result["held_out_folds"]
         print(f"Held-out folds of the model ({folds['kind']}, {folds['k']} folds):")
-        print(f"  overall accuracy {text(result['held_out']['oa'])}  <- the figure to quote\n")
+        quote = "" if result["independent"] else "  <- the figure to quote"
+        print(f"  overall accuracy {text(result['held_out']['oa'])}{quote}\n")
     inside = f"{result['overlap'] * 100:.1f} % of them inside the training labels of this map"
     if result["independent"] is None:
         inside = "training labels of this map unknown (give --training)"
     print(f"Reference {name}: {result['cells']:,} cells in {result['groups']} groups, {inside}.")
+    if result["unmapped"]:
+        print(
+            f"{result['unmapped']:,} more cells of the reference have no class on the map and are left out."
+        )
     if result["independent"] is False:
         print(
             "NOT INDEPENDENT: the map has learned these labels. What follows is resubstitution, not accuracy."
         )
     else:
+        if result["independent"]:
+            print("INDEPENDENT of the training labels.")
         print(f"Design: {result['design']}.")
-    dependent = result["independent"] is False
-    head = ["resubstitution", "value"] if dependent else ["agreement", "value [95 % interval]"]
+    head = ["agreement", "value [95 % interval]" if result["independent"] else "value"]
+    if result["independent"] is False:
+        head[0] = "resubstitution"
     rows = [[NAMES.get(k, k), text(v)] for k, v in result["metrics"].items()]
     print_table(head, rows)
     if "outside_training" in result:
         part = result["outside_training"]
-        print(f"\nOnly the {part['cells']:,} cells outside the training labels ({part['groups']} groups):")
+        rest = f"{part['groups']} groups wholly outside the training labels"
+        print(f"\nOnly the {rest} ({part['cells']:,} cells):")
         rows = [[NAMES.get(k, k), text(v)] for k, v in part["metrics"].items()]
         print_table(["agreement", "value [95 % interval]"], rows)

@@ -73,7 +73,7 @@ def train(
             note(text, quiet=quiet)
         found = read_labels(labels, layer=layer, class_field=class_field, group_field=group_field, crs=crs)
         with naming(labels, LabelsError):
-            problems = check_labels(found, geobox=scene.geobox).problems
+            problems = check_labels(found, geobox=settings.grid(scene.geobox)).problems
             refuse_errors(problems)
         show_problems(problems, quiet=quiet)
         with naming(labels, LabelsError, FoldsError), progress_bar(quiet=quiet or json) as progress:
@@ -82,6 +82,12 @@ def train(
             )
         model.save(output)
     evaluation = model.evaluation
+    told = evaluation["labels"]
+    if told["without_cells"]:
+        note(f"warning: {told['without_cells']} of {told['given']} labels gave no cell.", quiet=quiet)
+    if told["merged_groups"]:
+        text = f"{told['merged_groups']} groups touch another one of their class and are judged with it."
+        note(f"note: {text}", quiet=quiet)
     if json:
         result = {"model": str(output), **{k: evaluation[k] for k in ("metrics", "folds", "seconds")}}
         print_json(result | {k: evaluation[k] for k in ("leaky",) if k in evaluation})

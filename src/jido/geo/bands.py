@@ -64,25 +64,23 @@ def _bare(name: str) -> str:
 def identify(names: Sequence[str]) -> tuple[Band, ...]:
     """Bands for the names found in a file.
 
-    The sensor is the first one of the table that knows every name. Sentinel-2 and Landsat-8 both
-    number their bands; names with a padding zero, ``B8A`` or ``B12`` mean Sentinel-2, and so does
-    ``B8`` with nothing but ``B2``, ``B3``, ``B4`` (the bands of 10 m; Landsat's ``B8`` is the
-    panchromatic one, on a grid of its own). Otherwise ``B1``..``B11`` is taken for Landsat-8. Names
-    that no sensor knows are kept as they are, with unknown sensor and unit.
+    ``VV`` and ``VH`` are Sentinel-1. The sensor of the others is the first one of the table that knows
+    all of them. Sentinel-2 and Landsat-8 both number their bands: names with a padding zero, ``B8A``
+    or ``B12`` mean Sentinel-2, and so does ``B8`` or ``B11`` without ``B10`` (Landsat's ``B8`` is the
+    panchromatic one, on a grid of its own, and its two thermal bands come together). Otherwise
+    ``B1``..``B11`` is taken for Landsat-8. Names that no sensor knows are kept as they are, with
+    unknown sensor and unit.
     """
-    wanted = [_bare(name) for name in names]
-    padded = any(re.fullmatch(r"[Bb]0\d", name.strip()) for name in names)
     by_sensor: dict[str, dict[str, Band]] = {}
     for band in band_table():
         by_sensor.setdefault(band.sensor, {})[_bare(band.name)] = band
-    order = ["sentinel-1", "landsat-8", "sentinel-2", "aerial"]
-    if padded or ("B8" in wanted and {"B2", "B3", "B4", "B8"}.issuperset(wanted)):
-        order = ["sentinel-1", "sentinel-2", "aerial"]
-    for sensor in order:
-        known = by_sensor[sensor]
-        if wanted and all(name in known for name in wanted):
-            return tuple(known[bare].renamed(name) for bare, name in zip(wanted, names, strict=True))
-    return tuple(Band(name) for name in names)
+    radar = by_sensor["sentinel-1"]
+    others = {_bare(name) for name in names} - radar.keys()
+    padded = any(re.fullmatch(r"[Bb]0\d", name.strip()) for name in names)
+    not_landsat = padded or ({"B8", "B11"} & others and "B10" not in others)
+    order = ["sentinel-2", "aerial"] if not_landsat else ["landsat-8", "sentinel-2", "aerial"]
+    known = next((by_sensor[s] for s in order if others <= by_sensor[s].keys()), {}) | radar
+    return tuple(known.get(_bare(name), Band(name)).renamed(name) for name in names)
 
 
 def unique_names(stacks: Iterable[Sequence[Band]]) -> tuple[Band, ...]:

@@ -1,6 +1,6 @@
 """The only place that opens files."""
 
-from jido.io.files import json_text, replacing, require_place
+from jido.io.files import file_sha256, json_text, replacing, replacing_together, require_place
 from jido.io.package import Package, read_config, require_package_place
 from jido.io.raster import RESAMPLING, Progress, Scene, geotiff_profile, read_image, write_codes, write_image
 from jido.io.style import aux_xml, qml
@@ -12,6 +12,7 @@ __all__ = [
     "Progress",
     "Scene",
     "aux_xml",
+    "file_sha256",
     "geotiff_profile",
     "json_text",
     "qml",
@@ -19,6 +20,7 @@ __all__ = [
     "read_image",
     "read_labels",
     "replacing",
+    "replacing_together",
     "require_package_place",
     "require_place",
     "write_codes",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,41 @@ def replacing(target: str | Path, *, folder: bool = False) -> Iterator[Path]:
             raise _WriteError(target, err.reason) from err
         except WRITE_ERRORS as err:
             raise _WriteError(target, _reason(err, scratch)) from err
+
+
+@contextmanager
+def replacing_together(*targets: str | Path) -> Iterator[list[Path]]:
+    """Like :func:`replacing` for files that belong together: all are moved, or none.
+
+    Raises:
+        OutputError: as :func:`replacing`; it names the first target.
+    """
+    places = [_place(Path(target), folder=False) for target in targets]
+    with ExitStack() as stack:
+        folders = [stack.enter_context(_scratch(p, t)) for p, t in zip(places, targets, strict=True)]
+        fresh = [folder / place.name for folder, place in zip(folders, places, strict=True)]
+        try:
+            yield fresh
+            _move_together(list(zip(fresh, places, [f / "replaced" for f in folders], strict=True)))
+        except WRITE_ERRORS as err:
+            raise _WriteError(targets[0], _reason(err, folders[0])) from err
+
+
+def _move_together(moves: Sequence[tuple[Path, Path, Path]]) -> None:
+    """Fresh files to their places; when one cannot go, those that stood there come back."""
+    begun: list[tuple[Path, Path]] = []
+    try:
+        for fresh, place, aside in moves:
+            if place.exists():
+                place.rename(aside)
+            begun.append((place, aside))
+            fresh.replace(place)
+    except BaseException:
+        for place, aside in reversed(begun):
+            place.unlink(missing_ok=True)
+            if aside.exists():
+                aside.rename(place)
+        raise
 
 
 def require_place(target: str | Path, *, folder: bool = False) -> None:
@@ -151,3 +187,9 @@ def _plain(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of the bytes of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ import numpy as np
 
 from jido.errors import JidoError, LabelsError, ModelError, OutputError
 from jido.geo import Band
-from jido.io.files import json_text, replacing, require_place
+from jido.io.files import file_sha256, json_text, replacing, require_place
 from jido.io.vectors import read_written, write_labels
 from jido.labels import ClassScheme, Labels, LandClass
 
@@ -84,7 +83,7 @@ class Package:
                 "pixel_m": self.pixel_m,
                 **self.extra,
                 "versions": _versions(),
-                "sha256": _sha256(fresh / ESTIMATOR),
+                "sha256": file_sha256(fresh / ESTIMATOR),
             }
             _write_json(fresh / CONFIG, facts)
             _write_json(fresh / METRICS, self.evaluation)
@@ -193,7 +192,7 @@ def _load_estimator(folder: Path, facts: dict[str, Any]) -> Any:
     from skops.io.exceptions import UntrustedTypesFoundException
 
     file = folder / ESTIMATOR
-    if not file.exists() or _sha256(file) != facts["sha256"]:
+    if not file.exists() or file_sha256(file) != facts["sha256"]:
         raise ModelError(f"{file} is missing or was changed since training: train the model again.")
     built_with, here = (
         facts["versions"].get("scikit-learn", "(unknown)"),
@@ -219,11 +218,6 @@ def _load_estimator(folder: Path, facts: dict[str, Any]) -> Any:
 def _versions() -> dict[str, str]:
     names = ("jido", "numpy", "scikit-learn", "skops", "rasterio")
     return {name: importlib.metadata.version(name) for name in names}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_json(path: Path, value: object) -> None:

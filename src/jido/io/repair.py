@@ -78,6 +78,9 @@ def to_labels(found: Found, path: Path, asked: Asked) -> Labels:
         items, said = mend(items)
         notes += said
     _refuse_lines(items, path)
+    if path.suffix.lower() in (".kml", ".kmz"):
+        items, said = _without_pins(items)
+        notes += said
     items, said = _without_duplicates(items, codes)
     notes += said
     if not len(items.geometry):
@@ -167,6 +170,14 @@ def _valid(items: _Items) -> tuple[_Items, list[Problem]]:
     feature = np.concatenate([sound.feature, feature[areal]])
     order = np.argsort(feature, kind="stable")
     return _Items(np.concatenate([sound.geometry, geometry[areal]]), feature).kept(order), said
+
+
+def _without_pins(items: _Items) -> tuple[_Items, list[Problem]]:
+    """Points among the polygons of a KML are pins that somebody left on the map."""
+    points = shapely.get_dimensions(items.geometry) == 0
+    if points.all() or not points.any():
+        return items, []
+    return items.kept(~points), _repaired("pin", "Points among polygons dropped", items.feature[points])
 
 
 def _refuse_lines(items: _Items, path: Path) -> None:

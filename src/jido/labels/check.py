@@ -12,6 +12,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
 from jido.errors import LabelsError
+from jido.geo import lattice
 from jido.labels.labels import Labels, Problem
 
 MIN_GROUPS = 3
@@ -22,6 +23,9 @@ DOMINANT = 2 / 3
 
 SLIVER = 0.01
 """Shares of a polygon below this are drawing accuracy: no overlap, not outside, not too small."""
+
+WINDOW = 2048
+"""Side in pixels of the windows in which labels are counted."""
 
 LON_LAT = CRS("EPSG:4326")
 
@@ -81,9 +85,7 @@ def check_labels(
         findings: list[Problem] = []
     else:
         inside = _share_inside(labels, geobox)
-        item = labels.burn(geobox).item
-        burned = _counts(item, len(labels))
-        pixels = burned if valid is None else _counts(item[valid], len(labels))
+        burned, pixels = _pixels(labels, geobox, valid)
         seen, used, weight = np.flatnonzero(inside), np.flatnonzero(pixels), pixels
         findings = [
             *_other_crs(labels, geobox),
@@ -110,9 +112,18 @@ def require_trainable(labels: Labels) -> None:
         raise LabelsError(problem.message)
 
 
-def _counts(item: np.ndarray, n: int) -> np.ndarray:
-    """Pixels of each of ``n`` items."""
-    return np.bincount(item[item >= 0], minlength=n)
+def _pixels(labels: Labels, geobox: GeoBox, valid: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels of each item, and those of them with data; window by window, whatever the image's size."""
+    burned = np.zeros(len(labels), dtype=np.int64)
+    pixels = np.zeros(len(labels), dtype=np.int64)
+    here = labels.to_crs(geobox.crs)
+    for tile in lattice((geobox.shape.y, geobox.shape.x), tile=WINDOW):
+        item = here.burn(geobox[tile.core]).item
+        taken = item >= 0
+        burned += np.bincount(item[taken], minlength=len(labels))
+        seen = taken if valid is None else taken & valid[tile.core]
+        pixels += np.bincount(item[seen], minlength=len(labels))
+    return burned, pixels
 
 
 def _table(labels: Labels, pixels: np.ndarray | None) -> dict[str, dict[str, int | None]]:

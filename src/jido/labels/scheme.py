@@ -113,6 +113,11 @@ def _lcz_codings(classes: Sequence[LandClass]) -> dict[str, dict[str, int]]:
         "standard codes 1-17": {str(c.code): c.code for c in classes},
         "letters A-G": {c.label: c.code for c in natural},
         "class names": {c.name.upper(): c.code for c in classes},
+        "class names with a hyphen or 'or'": {
+            other.upper(): c.code
+            for c in classes
+            if (other := c.name.replace("rise", "-rise").replace(", ", " or ")) != c.name
+        },
         "codes 101-107": {str(90 + c.code): c.code for c in natural},
         "WRF codes (+30)": {str(30 + i): code for i, code in wrf.items()},
         "WRF codes (+50)": {str(50 + i): code for i, code in wrf.items()},

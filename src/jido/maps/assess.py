@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
+import shapely
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as DiskWindow
 
 from jido.errors import ImageError, LabelsError
 from jido.geo import lattice
+from jido.io import file_sha256
 from jido.labels import ClassScheme, Labels
 from jido.maps.report import labels_from_features
 from jido.stats import cluster_bootstrap, confusion_by_group, per_class
@@ -26,32 +29,36 @@ RESUBSTITUTION = "resubstitution, not accuracy"
 
 
 class Compared(NamedTuple):
-    """Reference cells of a map: places of truth and map class, group, and "trained on it"."""
+    """Reference cells of a map: places of truth and map class, group, and "trained on it".
+
+    ``unmapped``: number of reference cells left out because the map has no data there.
+    """
 
     truth: np.ndarray
     prediction: np.ndarray
     group: np.ndarray
     trained: np.ndarray
+    unmapped: int
 
 
 def find_report(path: str | Path) -> dict[str, Any] | None:
-    """The facts of a map made by Jido (its ``report.json``), or ``None``.
+    """The facts of a map made by Jido, or ``None``.
 
-    Raises:
-        ImageError: when there is a report that cannot be read.
+    The report beside the map that was written for exactly these bytes, whatever the two are called
+    now: a report of another map would vouch for labels that it has never seen.
     """
     path = Path(path)
-    for candidate in (path.with_suffix(".report.json"), path.with_name("report.json")):
-        if candidate.exists():
-            try:
-                facts = json.loads(candidate.read_text(encoding="utf-8"))
-                if facts.get("map") == path.name and {"training", "evaluation"} <= facts.keys():
-                    return facts
-            except (OSError, ValueError, AttributeError) as err:
-                raise ImageError(
-                    f"{candidate} is damaged, so nobody knows what {path} has learned: move it away and "
-                    "give --training."
-                ) from err
+    beside = sorted(path.parent.glob("*report.json"))
+    if not beside or not path.is_file():
+        return None
+    sha256 = file_sha256(path)
+    for candidate in beside:
+        try:
+            facts = json.loads(candidate.read_text(encoding="utf-8"))
+            if facts["sha256"] == sha256 and {"training", "evaluation"} <= facts.keys():
+                return facts
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            continue  # somebody else's report
     return None
 
 
@@ -61,23 +68,48 @@ def _blocks(
     """Cells with a reference, window by window."""
     grid = _grid(source)
     scheme = reference.scheme
+    learned = _points_inside(reference, training)
     for tile in lattice(source.shape, tile=BLOCK):
         item = reference.burn(grid[tile.core]).item
         codes = source.read(band, window=DiskWindow.from_slices(*tile.core))
-        keep = (item >= 0) & (codes != source.nodata) & (codes != 0)
-        if not keep.any():
+        said = item >= 0
+        keep = said & np.isfinite(codes) & (codes != source.nodata) & (codes != 0)
+        if not said.any():
             continue
         _require_classes(source, band, codes[keep], scheme)
-        trained = np.zeros(keep.shape, dtype=bool)
+        trained = learned[item[keep]]
         if training is not None:
-            trained = training.burn(grid[tile.core]).item >= 0
+            trained = trained | _covered(training, grid[tile.core])[keep]
         chosen = item[keep]
         yield Compared(
             truth=scheme.index(reference.codes[chosen]),
             prediction=scheme.index(codes[keep]),
             group=reference.groups[chosen].astype(str),
-            trained=trained[keep],
+            trained=trained,
+            unmapped=int(np.count_nonzero(said & ~keep)),
         )
+
+
+def _covered(training: Labels, grid: GeoBox) -> np.ndarray:
+    """Bool (y, x): cells whose centre lies in a training geometry, also where classes contradict."""
+    from rasterio.features import rasterize
+
+    near = shapely.intersects(training.geometry, shapely.box(*grid.boundingbox.bbox))
+    if not near.any():
+        return np.zeros(tuple(grid.shape), dtype=bool)
+    shapes = [(geometry, 1) for geometry in training.geometry[near]]
+    burned = rasterize(shapes, out_shape=tuple(grid.shape), transform=grid.affine, dtype=np.uint8)
+    return burned > 0
+
+
+def _points_inside(reference: Labels, training: Labels | None) -> np.ndarray:
+    """Bool (n,): points of the reference inside a training geometry, wherever their cell's centre is."""
+    inside = np.zeros(len(reference), dtype=bool)
+    if training is not None:
+        points = np.flatnonzero(shapely.get_dimensions(reference.geometry) == 0)
+        hit, _ = shapely.STRtree(training.geometry).query(reference.geometry[points], predicate="intersects")
+        inside[points[hit]] = True
+    return inside
 
 
 def _grid(source: rasterio.DatasetReader) -> GeoBox:
@@ -120,9 +152,15 @@ def compare(
             parts = list(_blocks(source, band, here, training and training.to_crs(here.crs)))
     except RasterioError as err:
         raise ImageError(f"{path} is not a map that can be read ({err}): give a class map.") from err
-    if not parts:
+    if not any(len(part.truth) for part in parts):
         raise LabelsError(f"The reference has no labelled cell inside {path}: do both show the same place?")
-    return Compared(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return Compared(
+        truth=np.concatenate([part.truth for part in parts]),
+        prediction=np.concatenate([part.prediction for part in parts]),
+        group=np.concatenate([part.group for part in parts]),
+        trained=np.concatenate([part.trained for part in parts]),
+        unmapped=sum(part.unmapped for part in parts),
+    )
 
 
 def _figures(cells: Compared, scheme: ClassScheme, *, interval: bool) -> dict[str, Any]:
@@ -146,24 +184,26 @@ def assess(
 
     A map must not be scored on the labels it was trained with: cells of the reference inside the
     training geometries are found, and even one makes the reference dependent. The figures are
-    then called resubstitution and carry no interval; those of the other cells, if there are any,
-    stand beside them under ``outside_training``.
+    then called resubstitution and carry no interval; those of the groups that lie wholly outside, if
+    there are any, stand beside them under ``outside_training``.
 
     Args:
         path: a class map.
         reference: labels with groups.
-        training: the labels the map was made from; without them they are taken from the map's
-            report, and ``independent`` is ``None`` when there is none.
+        training: labels the map was made from, added to those in the map's report. With neither,
+            ``independent`` is ``None`` and no interval is claimed.
         band: of the map, from 1.
 
     Returns:
         JSON-ready: ``independent``, ``design``, ``metrics``, ``area`` (``None``: areas with
         intervals need a probability sample), ``confusion``, ``classes``, ``held_out`` (the fold
-        figures of the model) and ``overlap`` (share of reference cells inside training labels).
+        figures of the model), ``overlap`` (share of reference cells inside training labels) and
+        ``unmapped`` (reference cells where the map has no data).
     """
     facts = find_report(path)
-    if training is None and facts is not None:
-        training = labels_from_features(facts["training"], reference.scheme)
+    if facts is not None:
+        learned = labels_from_features(facts["training"], reference.scheme)
+        training = learned if training is None else _together(learned, training)
     cells = compare(path, reference, training=training, band=band)
     overlap = float(cells.trained.mean())
     independent = None if training is None else overlap == 0
@@ -171,15 +211,28 @@ def assess(
         "independent": independent,
         "design": _design(independent),
         "overlap": overlap,
+        "unmapped": cells.unmapped,
         "held_out": facts["evaluation"]["metrics"] if facts else None,
         "held_out_folds": facts["evaluation"]["folds"] if facts else None,
-        **_figures(cells, reference.scheme, interval=independent is not False),
+        **_figures(cells, reference.scheme, interval=independent is True),
         "area": None,
     }
-    if independent is False and 0 < overlap < 1:
-        outside = Compared(*(column[~cells.trained] for column in cells))
-        result["outside_training"] = _figures(outside, reference.scheme, interval=True)
+    strange = ~np.isin(cells.group, np.unique(cells.group[cells.trained]))
+    if independent is False and strange.any():
+        rest = (cells.truth[strange], cells.prediction[strange], cells.group[strange], cells.trained[strange])
+        result["outside_training"] = _figures(Compared(*rest, unmapped=0), reference.scheme, interval=True)
     return result
+
+
+def _together(first: Labels, second: Labels) -> Labels:
+    """Both sets of labels, in the CRS of the first."""
+    second = second.to_crs(first.crs)
+    return replace(
+        first,
+        geometry=np.concatenate([first.geometry, second.geometry]),
+        codes=np.concatenate([first.codes, second.codes]),
+        groups=np.concatenate([first.groups, second.groups]),
+    )
 
 
 def _design(independent: bool | None) -> str:

@@ -23,7 +23,7 @@ from rasterio.windows import Window as DiskWindow
 
 from jido.errors import ImageError, ModelError
 from jido.geo import Tile, Window, coarse_valid, coarser, lattice, pixel_size_m, scaled
-from jido.io import Progress, Scene, aux_xml, geotiff_profile, json_text, qml, replacing
+from jido.io import Progress, Scene, aux_xml, file_sha256, geotiff_profile, json_text, qml, replacing_together
 from jido.maps.page import html_report
 from jido.maps.postfilter import gaussian_filter_lcz, reach
 from jido.maps.report import map_report
@@ -83,6 +83,7 @@ def require_fit(model: Model, scene: Scene) -> None:
             f"The model reads bands {', '.join(missing)} that are missing; the images have "
             f"{', '.join(scene.names)}: give the same images, in the same order, as in training."
         )
+    _require_order(model, scene)
     here = pixel_size_m(scene.geobox)
     if any(abs(a / b - 1) > 0.1 for a, b in zip(here, model.pixel_m, strict=True)):
         raise ModelError(
@@ -91,6 +92,17 @@ def require_fit(model: Model, scene: Scene) -> None:
         )
     if 0 in tuple(coarser(scene.geobox, model.stride).shape):
         raise ImageError(f"{scene.paths[0]} is smaller than one cell of {model.stride} pixels.")
+
+
+def _require_order(model: Model, scene: Scene) -> None:
+    """The images of the training, but in another order or one of them twice, would give a wrong map."""
+    trained = list(model.evaluation.get("images", []))
+    here = [path.name for path in scene.paths]
+    if len(set(trained)) == len(trained) and set(here) <= set(trained) and here != trained:
+        raise ModelError(
+            f"The model was trained on {', '.join(trained)}, in this order, but is given {', '.join(here)}: "
+            "give every image once and in the order of the training."
+        )
 
 
 def _predict(model: Model, scene_data: np.ndarray, valid: np.ndarray, tile: Tile) -> np.ndarray:
@@ -158,6 +170,8 @@ def _write_scratch(
     lcz = names[0] == "lcz"
     profile = geotiff_profile(grid, count=len(names), dtype="uint8", nodata=NODATA)
     profile |= {"compress": "none", "predictor": 1, "photometric": "MINISBLACK", "alpha": "NO"}
+    # by pixel, writing one band into a block left sparse (all nodata) would give the others 0
+    profile["interleave"] = "band"
     side = max(tile // model.stride, 1)
     total = -(-grid.shape.y // side) * -(-grid.shape.x // side)
     done, seen = 0, False
@@ -257,13 +271,13 @@ def map_scene(
     path = Path(path)
     html = Path(report) if report else path.with_suffix(".report.html")
     grid = coarser(scene.geobox, model.stride)
-    with (
-        replacing(path) as fresh,
-        replacing(html) as fresh_html,
-        replacing(html.with_suffix(".json")) as fresh_json,
-        replacing(path.with_name(path.name + ".aux.xml")) as fresh_aux,
-        replacing(path.with_suffix(".qml")) as fresh_qml,
-    ):
+    beside = (
+        html,
+        html.with_suffix(".json"),
+        path.with_name(path.name + ".aux.xml"),
+        path.with_suffix(".qml"),
+    )
+    with replacing_together(path, *beside) as (fresh, fresh_html, fresh_json, fresh_aux, fresh_qml):
         scratch = fresh.with_name(f"scratch.{path.name}")
         tiles = _write_scratch(
             scratch,
@@ -280,6 +294,7 @@ def map_scene(
             _single_band(scratch, plain, model)
         _to_cog(plain, fresh)
         facts = map_report(model, scene, scratch, name=path.name, model_id=model_id)
+        facts["sha256"] = file_sha256(fresh)
         fresh_json.write_text(json_text(facts) + "\n", encoding="utf-8")
         fresh_html.write_text(html_report(facts, model, scratch), encoding="utf-8")
         fresh_aux.write_text(aux_xml(model.scheme, _class_bands(model, single_band)), encoding="utf-8")

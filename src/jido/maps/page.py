@@ -70,7 +70,8 @@ def _accuracy(evaluation: dict[str, Any]) -> str:
     rows = [[NAMES.get(name, name), text(figure)] for name, figure in evaluation["metrics"].items()]
     page = (
         "<h2>Accuracy on held-out polygons</h2><p>Judged are models that learned from all folds but one; the "
-        "model of the map learned from all polygons and is mostly a little better.</p>"
+        "model of the map learned from all polygons and is mostly a little better. No interval is given "
+        "where fewer than 5 groups have a say, or where all of them agree.</p>"
     )
     page += _table(["figure", "value [95 % interval over polygons]"], rows)
     if "leaky" in evaluation:

@@ -103,6 +103,6 @@ def statement(evaluation: dict[str, Any]) -> str:
     """The accuracy of a model in one sentence."""
     folds, metrics = evaluation["folds"], evaluation["metrics"]
     return (
-        f"Overall accuracy {text(metrics['oa'])} on {evaluation['groups']} polygons, each judged by a "
-        f"model that had not seen it ({folds['k']} folds, {folds['kind']})."
+        f"Overall accuracy {text(metrics['oa'])} on {evaluation['groups']} groups of labels, each judged by "
+        f"a model that had not seen it ({folds['k']} folds, {folds['kind']})."
     )

@@ -12,15 +12,18 @@ from __future__ import annotations
 import time
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import shapely
 from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from jido.errors import ImageError, LabelsError, ModelError
 from jido.geo import (
@@ -67,13 +70,19 @@ class ForestConfig(BaseModel):
     radii: tuple[PositiveInt, ...] = Field((1,), description="neighbourhood radii in cells")
     trees: int = Field(300, ge=1)
     min_samples_leaf: int = Field(2, ge=1)
-    max_features: float | str = Field("sqrt", description="as in scikit-learn")
+    max_features: Literal["sqrt", "log2"] | Annotated[float, Field(gt=0, le=1)] = Field(
+        "sqrt", description="features tried at a node: a rule, or a share of all"
+    )
     max_pixels_per_polygon: int = Field(100, ge=1, description="training pixels drawn from one polygon")
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
     def stride(self, pixel_m: tuple[float, float]) -> int:
         """How many pixels of this size (metres) make one cell, at least 1."""
         return max(1, round(self.cell / max(pixel_m)))
+
+    def grid(self, geobox: GeoBox) -> GeoBox:
+        """The cells of an image, at least one pixel each."""
+        return coarser(geobox, self.stride(pixel_size_m(geobox)))
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -130,12 +139,12 @@ def _filled_from_other_dates(means: np.ndarray, bands: Sequence[Band]) -> np.nda
     """Where one image of a stack has no data, the median of the same band of the other images.
 
     A forest that saw few gaps in training sends cells with gaps to arbitrary classes; at the edge
-    of a swath that would be a stripe in the map.
+    of a swath that would be a stripe in the map. Bands of unknown sensors are left as they are.
     """
     filled = means.copy()
-    names = [band.name.removesuffix(_suffix(band.name)) for band in bands]
-    for name in {name for name in names if names.count(name) > 1}:
-        same = [i for i, other in enumerate(names) if other == name]
+    kinds = [(band.sensor, band.name.removesuffix(_suffix(band.name))) for band in bands]
+    for kind in {kind for kind in kinds if kind[0] and kinds.count(kind) > 1}:
+        same = [i for i, other in enumerate(kinds) if other == kind]
         ordered = np.sort(means[same], axis=0)  # NaN last; np.nanmedian warns where no image has data
         count = np.isfinite(ordered).sum(axis=0)
         lower, upper = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(same) - 1)
@@ -228,6 +237,23 @@ def _centres(grid: GeoBox, rows: np.ndarray, cols: np.ndarray) -> tuple[np.ndarr
     a = grid.affine
     x, y = cols + 0.5, rows + 0.5
     return a.a * x + a.b * y + a.c, a.d * x + a.e * y + a.f
+
+
+def touching_groups(samples: Samples, grid: GeoBox) -> np.ndarray:
+    """Groups (n,) in which labels of one class that touch, or nearly so, belong together.
+
+    Halves of a polygon, or one point per cell, are neighbours of each other: were they judged apart,
+    each would be judged by the other. Cells touch along an edge or at a corner.
+    """
+    names, number = np.unique(samples.group, return_inverse=True)
+    place = samples.xy / np.abs([grid.resolution.x, grid.resolution.y])
+    pairs = cKDTree(place).query_pairs(1.01, p=np.inf, output_type="ndarray")
+    pairs = number[pairs[samples.y[pairs[:, 0]] == samples.y[pairs[:, 1]]]]
+    links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(names), len(names)))
+    _, merged = connected_components(links, directed=False)
+    first = np.full(merged.max() + 1, -1)
+    first[merged[::-1]] = np.arange(len(names))[::-1]  # a merged group keeps the first of its names
+    return names[first[merged]][number]
 
 
 def fit_forest(samples: Samples, keep: np.ndarray, config: ForestConfig) -> ExtraTreesClassifier:
@@ -359,13 +385,14 @@ def evaluate(samples: Samples, held: np.ndarray, folds: Folds, scheme: ClassSche
     matrices = confusion_by_group(samples.y, prediction, samples.group, k)
     cm = matrices.sum(0)
     right = prediction == samples.y
+    level = None if folds.leaks else 0.95  # no interval is claimed for what leaks
     threshold, kept = accept_threshold(held.max(1), right, error=ACCEPTED_ERROR)
     return {
-        "metrics": cluster_bootstrap(matrices, scheme),
+        "metrics": cluster_bootstrap(matrices, scheme, level=level),
         "folds": folds.to_dict(),
         "confusion": cm.tolist(),
         "classes": list(scheme.labels),
-        "per_class": per_class(matrices, scheme),
+        "per_class": per_class(matrices, scheme, level=level),
         "cells": len(samples.y),
         "groups": len(matrices),
         "unsure": {"below": threshold, "share": 1 - kept, "aimed_error": ACCEPTED_ERROR},
@@ -397,6 +424,7 @@ def train_forest(
     """
     config = config or ForestConfig()
     start = time.perf_counter()
+    pixel_m = pixel_size_m(scene.geobox)
     require_trainable(labels)
     samples = sample_cells(scene, labels, config, progress=progress)
     if len(np.unique(samples.y)) < 2:
@@ -404,16 +432,19 @@ def train_forest(
             f"Inside the image all labels are of class {labels.scheme.labels[samples.y[0]]}: "
             "add labels of another class there."
         )
-    if len(np.unique(samples.y)) < 2:
-        raise LabelsError(
-            "Only one class has labels where the image has data: draw polygons of others there, or use "
-            "an image that covers them."
-        )
     k = len(labels.scheme.classes)
+    drawn = len(np.unique(samples.group))
+    samples = replace(samples, group=touching_groups(samples, config.grid(scene.geobox)))
     split = group_kfold(samples.group, samples.y, k=folds, seed=config.seed)
     held = held_out(samples, split, config, k, progress=progress)
     evaluation = evaluate(samples, held, split, labels.scheme)
     evaluation["polygons"] = polygon_agreement(samples, held, split, labels)
+    evaluation["images"] = [path.name for path in scene.paths]
+    evaluation["labels"] = {
+        "given": len(labels),
+        "without_cells": len(labels) - len(np.unique(samples.item)),
+        "merged_groups": drawn - evaluation["groups"],
+    }
     if leaky_too:
         pixels = random_pixels_leaking(len(samples.y), k=folds, seed=config.seed)
         leaky = evaluate(
@@ -427,7 +458,7 @@ def train_forest(
         config=config,
         bands=scene.bands,
         scheme=labels.scheme,
-        pixel_m=pixel_size_m(scene.geobox),
+        pixel_m=pixel_m,
         labels=labels,
         evaluation=evaluation,
         abstain_below=evaluation["unsure"]["below"],

@@ -71,9 +71,9 @@ def cluster_bootstrap(
         seed: of the draws.
 
     Returns:
-        Figure name -> value and bounds. Bounds are ``None`` with fewer than 5 groups, when more
-        than ``1 - level`` of the draws leave the figure undefined, and when all draws agree:
-        groups that show no spread (all right, say) do not tell how far new ones may differ.
+        Figure name -> value and bounds. Bounds are ``None`` when fewer than 5 groups carry the
+        figure (OAu: built ones), when more than ``1 - level`` of the draws leave it undefined, and
+        when all draws agree: groups that show no spread do not tell how far new ones may differ.
     """
     names = list(summary(matrices.sum(0), scheme))
 
@@ -81,7 +81,11 @@ def cluster_bootstrap(
         return np.stack(list(summary(cm, scheme).values()), axis=-1)
 
     lowest = np.array([_LOWEST.get(name, 0.0) for name in names])
-    figures = _intervals(matrices, statistic, lowest, level=level, draws=draws, seed=seed)
+    carried = np.full(len(names), len(matrices))
+    if scheme.built:
+        built = np.isin(scheme.codes, list(scheme.built))
+        carried[names.index("oa_u")] = np.count_nonzero(matrices[:, built].sum((1, 2)))
+    figures = _intervals(matrices, statistic, lowest, carried, level=level, draws=draws, seed=seed)
     return dict(zip(names, figures, strict=True))
 
 
@@ -104,7 +108,9 @@ def per_class(
         figures = (f1_per_class(drawn), producers_accuracy(drawn), users_accuracy(drawn))
         return np.concatenate(figures, axis=-1)
 
-    found = _intervals(matrices, statistic, np.zeros(3 * k), level=level, draws=draws, seed=seed)
+    true, said = (np.count_nonzero(matrices.sum(axis), axis=0) for axis in (2, 1))
+    carried = np.concatenate([true, true, said])
+    found = _intervals(matrices, statistic, np.zeros(3 * k), carried, level=level, draws=draws, seed=seed)
     return [
         {
             "class": cls.label,
@@ -123,27 +129,41 @@ def _intervals(
     matrices: np.ndarray,
     statistic: Callable[[np.ndarray], np.ndarray],
     lowest: np.ndarray,
+    carried: np.ndarray,
     *,
     level: float | None,
     draws: int,
     seed: int,
 ) -> list[Figure]:
-    """Figures of a statistic (..., K, K) -> (..., M) that ends at ``lowest`` (M,) and at 1."""
+    """Figures of a statistic (..., K, K) -> (..., M) that ends at ``lowest`` (M,) and at 1.
+
+    ``carried`` (M,): number of groups that have a say in each figure.
+    """
     point = statistic(matrices.sum(0))
-    groups = len(matrices)
-    if level is None or groups < MIN_GROUPS:
+    if level is None or len(matrices) < MIN_GROUPS:
         return [figure(value) for value in point]
-    rng = np.random.default_rng(seed)
-    counts = rng.multinomial(groups, np.full(groups, 1 / groups), size=draws)
-    flat = counts @ matrices.reshape(groups, -1)
-    drawn = statistic(flat.reshape(draws, *matrices.shape[1:]))
-    reach = stdtrit(groups - 1, (1 + level) / 2) * np.sqrt(groups / (groups - 1))
+    drawn = statistic(_drawn(matrices, draws=draws, seed=seed))
     found = []
-    for value, sample, low in zip(point, drawn.T, lowest, strict=True):
+    for value, sample, low, groups in zip(point, drawn.T, lowest, carried.tolist(), strict=True):
         finite = sample[np.isfinite(sample)]
-        if len(finite) < level * draws or finite.std() < _NO_SPREAD:
+        if groups < MIN_GROUPS or len(finite) < level * draws or finite.std() < _NO_SPREAD:
             found.append(figure(value))
             continue
+        reach = stdtrit(groups - 1, (1 + level) / 2) * np.sqrt(groups / (groups - 1))
         half = reach * finite.std(ddof=1)
         found.append(figure(value, max(value - half, low), min(value + half, 1.0)))
     return found
+
+
+def _drawn(matrices: np.ndarray, *, draws: int, seed: int) -> np.ndarray:
+    """Sums (draws, K, K) of groups drawn with replacement, some draws at a time for large numbers."""
+    groups = len(matrices)
+    rng = np.random.default_rng(seed)
+    flat = matrices.reshape(groups, -1).astype(np.float64)  # exact below 2^53, and fast
+    at_once = max(1, 4_000_000 // groups)
+    parts = [
+        rng.multinomial(groups, np.full(groups, 1 / groups), size=min(at_once, draws - i)).astype(np.float64)
+        @ flat
+        for i in range(0, draws, at_once)
+    ]
+    return np.concatenate(parts).reshape(draws, *matrices.shape[1:])

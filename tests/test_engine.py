@@ -614,3 +614,8 @@ def test_images_in_another_order_or_twice_are_refused(tmp_path):
             map_scene(model, scene, tmp_path / "map.tif")
     with Scene([first, second]) as scene:
         assert map_scene(model, scene, tmp_path / "map.tif").path.exists()
+
+
+def test_a_map_is_a_tif(tmp_path):
+    with pytest.raises(OutputError, match=r"end it with \.tif"):
+        mapped(tmp_path, places(1, (8, 8)), Echo(), name="map.png")

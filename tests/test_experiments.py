@@ -50,3 +50,17 @@ def test_coverage_of_every_case_is_told(finished):
         assert 0 <= line["from"] <= line["covered"] <= line["to"] <= 1
         assert line["width"] > 0
     assert {line["figure"] for line in lines if line["case"] == "folds"} >= {"oa", "kappa", "f1_macro"}
+
+
+HONG_KONG = Path(__file__).parents[2] / "shared/data/lcz_hongkong"
+
+
+@pytest.mark.skipif(
+    not HONG_KONG.exists(), reason=f"needs the real data in {HONG_KONG.parent.name}/{HONG_KONG.name}"
+)
+def test_hong_kong_gives_every_arm(tmp_path):
+    options = ("--preset", "smoke", "--seeds", "0", "--json", "--out", tmp_path, "--data", HONG_KONG)
+    rows = {(r["arm"], r["fraction"]): r["oa"] for r in json.loads(run("lcz_hongkong", *options))["rows"]}
+    assert len(rows) == 8
+    assert rows["jido", 0.7] > rows["jido", 0.1]
+    assert rows["random-pixels", 0.7] > rows["jido", 0.7] + 0.15  # what leaks flatters

@@ -483,3 +483,12 @@ def test_groups_a_cell_apart_stay_apart():
 
 def test_cells_of_one_group_stay_one_group():
     assert touching([(50, 50), (950, 50)], [1, 1], ["a", "a"]) == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    "setting", ["max_features = 5", 'max_features = "foo"', "max_features = 0.0", "seed = -1"]
+)
+def test_settings_that_scikit_learn_would_refuse_are_refused_at_once(tmp_path, setting):
+    (tmp_path / "a.toml").write_text(setting)
+    with pytest.raises(ModelError, match=setting.split(" =", maxsplit=1)[0]):
+        load_config(tmp_path / "a.toml")

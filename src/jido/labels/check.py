@@ -94,7 +94,7 @@ def check_labels(
             *_small(labels, geobox, inside, burned),
         ]
     findings += [
-        *_one_class(labels, used),
+        *_one_class(labels, used, "" if geobox is None else " inside the image"),
         *_few_polygons(labels, used),
         *_dominant(labels, used, weight),
         *_overlaps(labels, seen),
@@ -233,11 +233,14 @@ def _small(labels: Labels, geobox: GeoBox, inside: np.ndarray, burned: np.ndarra
             )
 
 
-def _one_class(labels: Labels, used: np.ndarray) -> Iterator[Problem]:
+def _one_class(labels: Labels, used: np.ndarray, place: str = "") -> Iterator[Problem]:
     present = [name for code, name in _names(labels).items() if code in labels.codes[used]]
     if len(present) < 2:
         found = f"only class {present[0]}" if present else "no class"
-        message = f"Training needs at least 2 classes, the labels hold {found}: draw polygons of others."
+        message = (
+            f"Training needs at least 2 classes, the labels hold {found}{place}: "
+            f"draw polygons of others{place}."
+        )
         yield Problem("error", "one-class", message)
 
 

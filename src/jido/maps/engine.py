@@ -21,7 +21,7 @@ import rasterio
 from odc.geo.geobox import GeoBox
 from rasterio.windows import Window as DiskWindow
 
-from jido.errors import ImageError, ModelError
+from jido.errors import ImageError, ModelError, OutputError
 from jido.geo import Tile, Window, coarse_valid, coarser, lattice, pixel_size_m, scaled
 from jido.io import Progress, Scene, aux_xml, file_sha256, geotiff_profile, json_text, qml, replacing_together
 from jido.maps.page import html_report
@@ -269,6 +269,8 @@ def map_scene(
     start = time.perf_counter()
     require_fit(model, scene)
     path = Path(path)
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        raise OutputError(f"{path} is no name for a GeoTIFF: end it with .tif.")
     html = Path(report) if report else path.with_suffix(".report.html")
     grid = coarser(scene.geobox, model.stride)
     beside = (

@@ -32,7 +32,8 @@ from scipy.stats import binomtest
 
 from jido.data import City, simulate_city
 from jido.labels import Labels, few_labels, group_kfold
-from jido.methods.forest import ForestConfig, Samples, cell_features, fit_forest, probabilities
+from jido.methods.cells import Samples, cell_features
+from jido.methods.forest import ForestConfig, fit_forest, probabilities
 from jido.stats import Figure, cluster_bootstrap, confusion, confusion_by_group, figure, summary
 
 PRESETS: dict[str, tuple[int, tuple[int, ...], dict[str, Any]]] = {  # cities, sizes, settings of judge

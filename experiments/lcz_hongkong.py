@@ -24,7 +24,8 @@ from sklearn.ensemble import RandomForestClassifier
 
 import jido
 from jido.labels import few_labels
-from jido.methods.forest import ForestConfig, Samples, fit_forest, probabilities, sample_cells
+from jido.methods.cells import Samples, sample_cells
+from jido.methods.forest import ForestConfig, fit_forest, probabilities
 from jido.stats import confusion, summary
 
 HERE = Path(__file__).resolve().parent

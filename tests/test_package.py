@@ -22,7 +22,8 @@ from jido.io import package as module
 from jido.io.vectors import read_written
 from jido.labels import Labels, lcz_scheme
 from jido.methods import load_model
-from jido.methods.forest import ForestConfig, ForestModel, Samples, cell_features, fit_forest
+from jido.methods.cells import Samples, cell_features
+from jido.methods.forest import ForestConfig, ForestModel, fit_forest
 from jido.stats import figure
 
 BANDS = unique_names([identify(["B04", "B08"]), identify(["VV"])])

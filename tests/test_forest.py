@@ -18,7 +18,7 @@ from jido.errors import FoldsError, ImageError, LabelsError, ModelError
 from jido.geo import INDICES, Raster, coarser, identify, lattice, scaled, unique_names
 from jido.io import Scene, write_image
 from jido.labels import Labels, group_kfold, lcz_scheme, random_pixels_leaking
-from jido.methods import cells
+from jido.methods import cells as cells_module
 from jido.methods import forest as module
 from jido.methods.cells import Samples, cell_features, sample_cells, touching_groups
 from jido.methods.forest import (
@@ -273,7 +273,7 @@ def test_samples_are_the_labelled_cells_whatever_the_tiles(tmp_path, monkeypatch
     with scene_of(tmp_path, data) as scene:
         whole = sample_cells(scene, labels, config)
         for tile in (10, 20, 35):
-            monkeypatch.setattr(cells, "TILE", tile)
+            monkeypatch.setattr(cells_module, "TILE", tile)
             part = sample_cells(scene, labels, config)
             order = np.lexsort((part.xy[:, 0], -part.xy[:, 1]))
             for name in ("features", "y", "item", "group", "xy"):

@@ -26,15 +26,13 @@ def map_(
 ) -> None:
     """Map a scene: one Cloud-Optimised GeoTIFF with its colours, report.json and report.html."""
     from jido.errors import ModelError
-    from jido.io import Scene, read_config, require_place
+    from jido.io import Scene, package_id, require_place
     from jido.maps import map_scene
     from jido.methods import load_model
 
     refuse_to_overwrite(output, images)
     require_place(output)
     loaded = load_model(model)
-    facts = read_config(model)
-    identity = {"name": model.resolve().name, "method": facts["method"], "sha256": facts["sha256"]}
     with Scene(images, crs=crs, resample=resample) as scene:
         for text in scene.notes:
             note(text, quiet=quiet)
@@ -43,7 +41,7 @@ def map_(
                 loaded,
                 scene,
                 output,
-                model_id=identity,
+                model_id=package_id(model),
                 single_band=single_band,
                 workers=workers,
                 progress=progress,

@@ -187,6 +187,12 @@ def _is_package(folder: Path) -> bool:
     return True
 
 
+def package_id(folder: str | Path) -> dict[str, str]:
+    """``name``, ``method`` and ``sha256`` of a model package, for the reports of its maps."""
+    facts = read_config(folder)
+    return {"name": Path(folder).resolve().name, "method": facts["method"], "sha256": facts["sha256"]}
+
+
 def _load_estimator(folder: Path, facts: dict[str, Any]) -> Any:
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException

@@ -249,7 +249,7 @@ def write_codes(codes: np.ndarray, geobox: GeoBox, path: str | Path, *, scheme: 
     with replacing(path) as fresh, rasterio.open(fresh, "w", **profile) as sink:
         sink.write(codes, 1)
         sink.set_band_description(1, scheme.name)
-        sink.write_colormap(1, {c.code: (*c.rgb, 255) for c in scheme.classes})
+        sink.write_colormap(1, scheme.palette)
 
 
 def geotiff_profile(geobox: GeoBox, *, count: int, dtype: str, nodata: float) -> dict[str, object]:

@@ -69,6 +69,11 @@ class ClassScheme:
         """Short labels in order."""
         return tuple(c.label for c in self.classes)
 
+    @property
+    def palette(self) -> dict[int, tuple[int, int, int, int]]:
+        """Code -> red, green, blue, alpha, 0..255, as a GeoTIFF takes it."""
+        return {c.code: (*c.rgb, 255) for c in self.classes}
+
     def index(self, codes: np.ndarray) -> np.ndarray:
         """Place of each code in the scheme (int64, same shape); -1 for codes that are no class."""
         codes = np.asarray(codes)

@@ -20,7 +20,7 @@ from jido.geo import lattice
 from jido.io import file_sha256
 from jido.labels import ClassScheme, Labels
 from jido.maps.report import labels_from_features
-from jido.stats import cluster_bootstrap, confusion_by_group, per_class
+from jido.stats import judged
 
 BLOCK = 1024
 """Side in cells of the windows in which a map is compared with its reference."""
@@ -163,20 +163,6 @@ def compare(
     )
 
 
-def _figures(cells: Compared, scheme: ClassScheme, *, interval: bool) -> dict[str, Any]:
-    """Metrics, confusion and per-class rows; without ``interval`` no bounds are claimed."""
-    matrices = confusion_by_group(cells.truth, cells.prediction, cells.group, len(scheme.classes))
-    level = 0.95 if interval else None
-    return {
-        "metrics": cluster_bootstrap(matrices, scheme, level=level),
-        "confusion": matrices.sum(0).tolist(),
-        "classes": list(scheme.labels),
-        "per_class": per_class(matrices, scheme, level=level),
-        "cells": len(cells.truth),
-        "groups": len(matrices),
-    }
-
-
 def assess(
     path: str | Path, reference: Labels, *, training: Labels | None = None, band: int = 1
 ) -> dict[str, Any]:
@@ -214,13 +200,13 @@ def assess(
         "unmapped": cells.unmapped,
         "held_out": facts["evaluation"]["metrics"] if facts else None,
         "held_out_folds": facts["evaluation"]["folds"] if facts else None,
-        **_figures(cells, reference.scheme, interval=independent is True),
+        **judged(cells.truth, cells.prediction, cells.group, reference.scheme, interval=independent is True),
         "area": None,
     }
     strange = ~np.isin(cells.group, np.unique(cells.group[cells.trained]))
     if independent is False and strange.any():
-        rest = (cells.truth[strange], cells.prediction[strange], cells.group[strange], cells.trained[strange])
-        result["outside_training"] = _figures(Compared(*rest, unmapped=0), reference.scheme, interval=True)
+        rest = (cells.truth[strange], cells.prediction[strange], cells.group[strange])
+        result["outside_training"] = judged(*rest, reference.scheme)
     return result
 
 
@@ -238,5 +224,6 @@ def _together(first: Labels, second: Labels) -> Labels:
 def _design(independent: bool | None) -> str:
     if independent is False:
         return RESUBSTITUTION
-    text = "labels placed by choice: accuracy over labels like these, interval over their groups"
-    return text if independent else text + "; independence unknown (no training labels at hand)"
+    if independent is None:
+        return "agreement with labels placed by choice; independence unknown (no training labels at hand)"
+    return "labels placed by choice: accuracy over labels like these, interval over their groups"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jido.data import City, simulate_city
-from jido.io import Progress, Scene, read_config, write_codes, write_image, write_labels
+from jido.io import Progress, Scene, package_id, write_codes, write_image, write_labels
 from jido.labels import Labels
 from jido.maps.assess import assess
 from jido.maps.engine import map_scene
@@ -57,13 +57,12 @@ def run_demo(folder: str | Path, *, seed: int = 0, progress: Progress | None = N
             scene, training, config=ForestConfig(seed=seed), leaky_too=True, progress=progress
         )
         model.save(folder / "model")
-        sha256 = read_config(folder / "model")["sha256"]
         made = map_scene(
             model,
             scene,
             folder / "map.tif",
             report=folder / "report.html",
-            model_id={"name": "model", "method": "forest", "sha256": sha256},
+            model_id=package_id(folder / "model"),
             progress=progress,
         )
     return {

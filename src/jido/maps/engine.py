@@ -213,7 +213,7 @@ def _single_band(source: Path, target: Path, model: Model) -> None:
             for _, window in full.block_windows(1):
                 sink.write(full.read(1, window=window), 1, window=window)
             sink.set_band_description(1, full.descriptions[0])
-            sink.write_colormap(1, {c.code: (*c.rgb, 255) for c in model.scheme.classes})
+            sink.write_colormap(1, model.scheme.palette)
 
 
 def _to_cog(source: Path, target: Path) -> None:
@@ -295,8 +295,9 @@ def map_scene(
             plain = fresh.with_name(f"single.{path.name}")
             _single_band(scratch, plain, model)
         _to_cog(plain, fresh)
-        facts = map_report(model, scene, scratch, name=path.name, model_id=model_id)
-        facts["sha256"] = file_sha256(fresh)
+        facts = map_report(
+            model, scene, scratch, name=path.name, sha256=file_sha256(fresh), model_id=model_id
+        )
         fresh_json.write_text(json_text(facts) + "\n", encoding="utf-8")
         fresh_html.write_text(html_report(facts, model, scratch), encoding="utf-8")
         fresh_aux.write_text(aux_xml(model.scheme, _class_bands(model, single_band)), encoding="utf-8")

@@ -118,8 +118,7 @@ def _png(figure: Any) -> str:
 
 def _rgb(codes: np.ndarray, scheme: ClassScheme) -> np.ndarray:
     table = np.zeros((256, 4), dtype=np.uint8)
-    for cls in scheme.classes:
-        table[cls.code] = (*cls.rgb, 255)
+    table[list(scheme.codes)] = list(scheme.palette.values())
     return table[codes]
 
 

@@ -40,9 +40,12 @@ def text(figure: Figure, *, digits: int = 3) -> str:
 
 
 def map_report(
-    model: Model, scene: Scene, scratch: Path, *, name: str, model_id: dict[str, Any] | None
+    model: Model, scene: Scene, scratch: Path, *, name: str, sha256: str, model_id: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """All facts of a map, JSON-ready, with the training geometries in EPSG:4326."""
+    """All facts of a map, JSON-ready, with the training geometries in EPSG:4326.
+
+    ``scratch`` is the map before it became a COG, ``sha256`` the hash of the COG.
+    """
     with rasterio.open(scratch) as source:
         counts = np.zeros(256, dtype=np.int64)
         for _, window in source.block_windows(1):
@@ -63,6 +66,7 @@ def map_report(
     ]
     return {
         "map": name,
+        "sha256": sha256,
         "jido": importlib.metadata.version("jido"),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "grid": box,

@@ -21,10 +21,7 @@ from odc.geo import CRS
 from pydantic import Field, ValidationError
 
 from jido.errors import LabelsError, ModelError
-from jido.geo import (
-    Band,
-    pixel_size_m,
-)
+from jido.geo import Band, pixel_size_m
 from jido.io import Package, Progress, Scene
 from jido.labels import (
     ClassScheme,
@@ -36,7 +33,7 @@ from jido.labels import (
     require_trainable,
 )
 from jido.methods.cells import CellConfig, Samples, cell_features, sample_cells, touching_groups
-from jido.stats import accept_threshold, cluster_bootstrap, confusion_by_group, per_class
+from jido.stats import accept_threshold, judged
 
 if TYPE_CHECKING:
     from sklearn.ensemble import ExtraTreesClassifier
@@ -207,22 +204,12 @@ ACCEPTED_ERROR = 0.10
 
 
 def evaluate(samples: Samples, held: np.ndarray, folds: Folds, scheme: ClassScheme) -> dict[str, Any]:
-    """All figures of held-out probabilities (n, K): JSON-ready, intervals over groups."""
-    k = len(scheme.classes)
+    """All figures of held-out probabilities (n, K): JSON-ready; no interval is claimed for what leaks."""
     prediction = held.argmax(1)
-    matrices = confusion_by_group(samples.y, prediction, samples.group, k)
-    cm = matrices.sum(0)
-    right = prediction == samples.y
-    level = None if folds.leaks else 0.95  # no interval is claimed for what leaks
-    threshold, kept = accept_threshold(held.max(1), right, error=ACCEPTED_ERROR)
+    threshold, kept = accept_threshold(held.max(1), prediction == samples.y, error=ACCEPTED_ERROR)
     return {
-        "metrics": cluster_bootstrap(matrices, scheme, level=level),
+        **judged(samples.y, prediction, samples.group, scheme, interval=not folds.leaks),
         "folds": folds.to_dict(),
-        "confusion": cm.tolist(),
-        "classes": list(scheme.labels),
-        "per_class": per_class(matrices, scheme, level=level),
-        "cells": len(samples.y),
-        "groups": len(matrices),
         "unsure": {"below": threshold, "share": 1 - kept, "aimed_error": ACCEPTED_ERROR},
     }
 

@@ -15,7 +15,7 @@ from jido.stats.confusion import (
     summary,
     users_accuracy,
 )
-from jido.stats.intervals import Figure, cluster_bootstrap, figure, per_class
+from jido.stats.intervals import Figure, cluster_bootstrap, figure, judged, per_class
 
 __all__ = [
     "Figure",
@@ -26,6 +26,7 @@ __all__ = [
     "f1_macro",
     "f1_per_class",
     "figure",
+    "judged",
     "kappa",
     "oa_built",
     "oa_built_natural",

@@ -9,7 +9,13 @@ import numpy as np
 from scipy.special import stdtrit
 
 from jido.labels import ClassScheme
-from jido.stats.confusion import f1_per_class, producers_accuracy, summary, users_accuracy
+from jido.stats.confusion import (
+    confusion_by_group,
+    f1_per_class,
+    producers_accuracy,
+    summary,
+    users_accuracy,
+)
 
 MIN_GROUPS = 5
 """With fewer groups no interval is claimed."""
@@ -123,6 +129,38 @@ def per_class(
         }
         for i, cls in enumerate(scheme.classes)
     ]
+
+
+def judged(
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    groups: np.ndarray,
+    scheme: ClassScheme,
+    *,
+    interval: bool = True,
+) -> dict[str, Any]:
+    """All that is said of predictions with a truth, JSON-ready.
+
+    Args:
+        truth: (n,) places of the true classes in the scheme.
+        prediction: (n,) places of the predicted classes.
+        groups: (n,) what counts as one piece of evidence.
+        scheme: the classes.
+        interval: whether bounds are claimed.
+
+    Returns:
+        ``metrics``, ``confusion``, ``classes``, ``per_class``, ``cells`` and ``groups`` (numbers).
+    """
+    matrices = confusion_by_group(truth, prediction, groups, len(scheme.classes))
+    level = 0.95 if interval else None
+    return {
+        "metrics": cluster_bootstrap(matrices, scheme, level=level),
+        "confusion": matrices.sum(0).tolist(),
+        "classes": list(scheme.labels),
+        "per_class": per_class(matrices, scheme, level=level),
+        "cells": len(truth),
+        "groups": len(matrices),
+    }
 
 
 def _intervals(

@@ -130,7 +130,7 @@ def town_map(town: Town, model: Path, tmp_path_factory: pytest.TempPathFactory) 
 
     path = tmp_path_factory.mktemp("mapped") / "map.tif"
     with Scene(town.images) as scene:
-        map_scene(load_model(model), scene, path, workers=1)
+        map_scene(load_model(model), scene, path, threads=1)
     return path
 
 

@@ -153,7 +153,7 @@ def leave(disk: Path, size: int) -> None:
         file.write(bytes(max(shutil.disk_usage(disk).free - size, 0)))
 
 
-@pytest.mark.parametrize("size", [0, 8_000, 200_000, 330_000])
+@pytest.mark.parametrize("size", [0, 8_000, 40_000, 70_000])
 def test_a_full_disk_keeps_the_old_map(
     jido: Callable[..., Run], town: Town, model: Path, small_disk: Path, size: int
 ):
@@ -165,6 +165,7 @@ def test_a_full_disk_keeps_the_old_map(
     assert run.code == 2
     assert str(small_disk / "map.tif") in run.json["error"]
     assert "another place with -o" in run.json["error"]
+    shutil.rmtree(small_disk / ".map.tif.run", ignore_errors=True)  # what is finished may be kept
     assert held(small_disk) == before
 
 
@@ -202,7 +203,6 @@ def half_written(source: object, target: Path, **_: object) -> NoReturn:
 
 
 def test_a_failing_write_keeps_the_old_map(
-    refused: Refused,
     jido: Callable[..., Run],
     town: Town,
     model: Path,
@@ -213,13 +213,17 @@ def test_a_failing_write_keeps_the_old_map(
     (out / "map.tif").write_text("old")
     with monkeypatch.context() as patch:
         patch.setattr(rasterio.shutil, "copy", half_written)
-        refused(*words, says=(out / "map.tif", "Write failed", "hat stood there is kept"))
+        run = jido(*words, "--json", "--quiet")
+    for text in (str(out / "map.tif"), "Write failed", "hat stood there is kept"):
+        assert text in run.json["error"]
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", full_at("map.tif"))
         run = jido(*words, "--json", "--quiet")
     assert run.code == 2
     assert run.json["error"].startswith(f"Cannot write {out / 'map.tif'}: No space left on device")
     assert (out / "map.tif").read_text() == "old"
+    assert [p.name for p in out.glob(".*")] == [".map.tif.run"]
+    assert jido(*words, "--json", "--quiet").json["resumed_bands"] > 0
     assert not list(out.glob(".*"))
 
 
@@ -253,12 +257,16 @@ def stopped(
     return process.returncode, err.splitlines()[-1]
 
 
-def test_a_stopped_map_leaves_nothing(town: Town, model: Path, out: Path):
+def test_a_stopped_map_keeps_what_is_finished_and_nothing_else(
+    jido: Callable[..., Run], town: Town, model: Path, out: Path
+):
     before = held(out)
     words = ("map", model, *town.images, "-o", out / "map.tif", "--quiet")
-    result = stopped(words, lambda _: any(out.glob(".map.tif.*/*.tif")), signal.SIGINT)
+    result = stopped(words, lambda _: any(out.glob(".map.tif.run/record.json")), signal.SIGINT)
     assert result == (130, "Error: Stopped; nothing half-written was left.")
-    assert held(out) == before
+    assert [p.name for p in out.glob(".*")] == [".map.tif.run"]
+    assert jido(*words, "--json").json["resumed_bands"] > 0
+    assert {p.name for p in out.iterdir()} - {p for p in before} >= {"map.tif", "map.report.html"}
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

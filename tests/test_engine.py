@@ -1,137 +1,58 @@
 """The map engine: nothing lost, nothing moved, nothing leaked, whatever the tiles and the threads."""
 
-import hashlib
 import json
 import threading
 import tracemalloc
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 import rasterio
-import shapely
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from odc.geo import CRS
-from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp
 from rio_cogeo.cogeo import cog_validate
+from stubs import NAN, Around, Echo, digest, enlarged, evaluation_of, grid, places, raster_of, save, scheme_of
 
 from jido.errors import ImageError, ModelError, OutputError
-from jido.geo import Band, Raster, block_mean_sd, lattice, neighbourhood_mean_sd
+from jido.geo import Band, Raster, lattice
 from jido.io import Scene, write_image
-from jido.labels import ClassScheme, Labels, LandClass, lcz_scheme
+from jido.labels import lcz_scheme
 from jido.maps import gaussian_filter_lcz, map_scene
-from jido.maps.engine import NODATA, probabilities_by_tile
+from jido.maps.executors import Work, in_threads
+from jido.maps.plan import Plan
 from jido.maps.postfilter import RADIUS_M, SIGMA_M, reach
-from jido.stats import figure, per_class
-
-UTM = CRS("EPSG:32649")
-NAN = np.nan
+from jido.maps.tasks import NODATA, planes_of, run_task
 
 
-def scheme_of(k):
-    """``k`` classes with the codes 11, 12, ...: a code is never the place of its class."""
-    return ClassScheme(
-        "cover", tuple(LandClass(11 + i, f"c{i}", f"class {i}", f"#0000{i:02X}") for i in range(k))
-    )
+class Shown:
+    """A scene in memory."""
+
+    def __init__(self, raster):
+        self.raster, self.geobox, self.reads = raster, raster.geobox, 0
+
+    def read(self, window):
+        self.reads += 1
+        rows, cols = window
+        raster = self.raster
+        return Raster(raster.data[:, rows, cols], raster.bands, raster.geobox[rows, cols])
 
 
-def evaluation_of(scheme):
-    """The figures a report asks for; here nobody judged anything."""
-    cm = np.zeros((len(scheme.classes),) * 2, int)
-    return {
-        "metrics": {"oa": figure(0.5)},
-        "folds": {"kind": "none", "k": 2, "leaks": False, "buffer_m": 0.0},
-        "confusion": cm.tolist(),
-        "classes": list(scheme.labels),
-        "per_class": per_class(cm[None], scheme),
-        "polygons": [],
-        "cells": 0,
-        "groups": 0,
-        "unsure": {"below": 0.5, "share": 0.0, "aimed_error": 0.1},
-    }
-
-
-@dataclass(frozen=True, eq=False)
-class Echo:
-    """Gives back the place that the scene itself holds: one-hot, ``certainty`` on the class."""
-
-    scheme: ClassScheme = field(default_factory=lambda: scheme_of(5))
-    stride: int = 1
-    halo: int = 0
-    bands: tuple = (Band("place"),)
-    pixel_m: tuple = (10.0, 10.0)
-    abstain_below: float = 0.0
-    certainty: float = 1.0
-
-    @property
-    def labels(self):
-        square = np.array([shapely.box(500_000, 1_999_900, 500_100, 2_000_000)])
-        return Labels(square, np.array([self.scheme.codes[0]]), np.array(["g"]), UTM, self.scheme)
-
-    @property
-    def evaluation(self):
-        return evaluation_of(self.scheme)
-
-    def predict(self, batch):
-        k = len(self.scheme.classes)
-        mean, _ = block_mean_sd(batch[:, 0], self.stride)
-        place = np.rint(np.nan_to_num(mean)).astype(int)
-        rest = (1 - self.certainty) / (k - 1)
-        one_hot = np.eye(k, dtype=np.float32)[place]
-        return np.moveaxis(one_hot * (self.certainty - rest) + rest, -1, 1).astype(np.float32)
-
-
-@dataclass(frozen=True, eq=False)
-class Around(Echo):
-    """Probabilities that hang on every pixel within the halo, to the bit."""
-
-    def predict(self, batch):
-        means, spreads = block_mean_sd(batch[:, 0], self.stride)
-        out = []
-        for mean, spread in zip(means, spreads, strict=True):
-            near, wide = neighbourhood_mean_sd(mean, self.halo // self.stride)
-            a = np.nan_to_num(near) / 5
-            b = np.nan_to_num(wide + spread) / 50
-            out.append([a, b, 1 - a - b, 0 * a, 0 * a])
-        return np.array(out, dtype=np.float32)
-
-
-def grid(height, width, size=10.0, crs=UTM):
-    return GeoBox((height, width), Affine(size, 0, 500_000, 0, -size, 2_000_000), crs)
-
-
-def raster_of(place):
-    return Raster(np.asarray(place, np.float32)[None], (Band("place"),), grid(*np.shape(place)))
-
-
-def places(seed, shape, k=5, gaps=0.0):
-    rng = np.random.default_rng(seed)
-    place = rng.integers(0, k, shape).astype(np.float32)
-    place[rng.random(shape) < gaps] = NAN
-    return place
-
-
-def enlarged(cells, stride, rest=(0, 0)):
-    """Every cell as stride x stride pixels, and a rest of pixels that make no cell."""
-    return np.pad(np.kron(cells, np.ones((stride, stride))), ((0, rest[0]), (0, rest[1])), constant_values=4)
-
-
-def assembled(model, image, **how):
-    """All probabilities on one grid, each cell given exactly once."""
+def assembled(model, image, *, tile=None, overlap=None):
+    """Class places (y, x), -1 without data, and all bytes (y, band, x), from tasks and their seams."""
     shape = (image.geobox.shape.y // model.stride, image.geobox.shape.x // model.stride)
-    full = np.full((len(model.scheme.classes), *shape), 7, np.float32)
-    times = np.zeros(shape, int)
-    corners = []
-    for window, probability in probabilities_by_tile(model, image, **how):
-        corners.append((window[0].start, window[1].start))
-        full[:, *window] = probability
-        times[window] += 1
-    assert (times == 1).all()
-    assert corners == sorted(corners)  # row by row
-    return full
+    plan = Plan.of(model, shape, tile=tile, overlap=overlap)
+    rows, seam = [], None
+    for task in range(plan.tasks):
+        done = run_task(model, Shown(image), plan, task, probabilities=True)
+        if done.top is not None:
+            rows.append(planes_of(seam + done.top, slice(None), model, probabilities=True))
+        rows.append(done.planes)
+        seam = done.bottom
+    assert seam is None
+    planes = np.concatenate(rows)
+    assert planes.shape == (shape[0], 3 + len(model.scheme.classes), shape[1])
+    return np.where(planes[:, 0] == NODATA, -1, planes[:, 0].astype(int) - 11), planes
 
 
 # -- identity ----------------------------------------------------------------------------------
@@ -139,24 +60,30 @@ def assembled(model, image, **how):
 
 @given(
     seed=st.integers(0, 999),
-    cells=st.tuples(st.integers(1, 13), st.integers(1, 13)),
+    cells=st.tuples(st.integers(1, 33), st.integers(1, 33)),
     stride=st.integers(1, 4),
     rest=st.tuples(st.integers(0, 3), st.integers(0, 3)),
-    tile=st.integers(1, 30),
-    halo=st.integers(0, 4),
-    workers=st.integers(1, 3),
-    gaps=st.sampled_from([0.0, 0.3]),
+    core=st.integers(1, 20),
+    overlap=st.floats(0, 0.5),
+    halo=st.integers(0, 5),
+    batch=st.integers(1, 5),
+    gaps=st.sampled_from([0.0, 0.3, 0.95]),
 )
-@settings(max_examples=80, deadline=None)
-def test_identity_in_identity_out(seed, cells, stride, rest, tile, halo, workers, gaps):
+@settings(max_examples=150, deadline=None)
+def test_identity_in_identity_out(seed, cells, stride, rest, core, overlap, halo, batch, gaps):
+    """Every size, tile, overlap, halo (of any number of pixels) and batch gives back every pixel."""
     truth = places(seed, cells, gaps=gaps)
     rest = (rest[0] % stride, rest[1] % stride)
-    model = Echo(stride=stride, halo=halo * stride)
-    full = assembled(model, raster_of(enlarged(truth, stride, rest)), tile=tile, workers=workers)
+    model = Echo(stride=stride, halo=halo, batch=batch)
+    image = raster_of(enlarged(truth, stride, rest))
+    tile, overlap = core * stride + 2 * halo, int(overlap * core) * stride
+    found, planes = assembled(model, image, tile=tile, overlap=overlap)
     data = np.isfinite(truth)
-    assert (np.isnan(full) == ~data).all()
-    np.testing.assert_array_equal(full.argmax(0)[data], truth[data])
-    assert (full.max(0)[data] == 1).all()
+    np.testing.assert_array_equal(found, np.where(data, np.nan_to_num(truth), -1))
+    assert (planes[:, 1][data] == 100).all()
+    one_hot = np.moveaxis(np.eye(5)[np.nan_to_num(truth).astype(int)] * 250, -1, 1)
+    np.testing.assert_array_equal(planes[:, 3:], np.where(data[:, None], one_hot, NODATA))
+    assert (planes == NODATA).all(axis=1).tolist() == (~data).tolist()
 
 
 @given(
@@ -164,25 +91,71 @@ def test_identity_in_identity_out(seed, cells, stride, rest, tile, halo, workers
     shape=st.tuples(st.integers(1, 40), st.integers(1, 40)),
     stride=st.integers(1, 3),
     radius=st.integers(0, 3),
-    tile=st.integers(1, 50),
-    workers=st.integers(1, 2),
+    core=st.integers(1, 50),
 )
 @settings(max_examples=60, deadline=None)
-def test_tiles_and_threads_leave_the_bits_alone(seed, shape, stride, radius, tile, workers):
+def test_tiles_leave_the_bits_alone(seed, shape, stride, radius, core):
     shape = (max(shape[0], stride), max(shape[1], stride))
-    image = raster_of(places(seed, shape, gaps=0.2))
-    model = Around(stride=stride, halo=radius * stride)
-    whole = assembled(model, image, tile=1000)
-    np.testing.assert_array_equal(assembled(model, image, tile=tile, workers=workers), whole)
+    image, model = raster_of(places(seed, shape, gaps=0.2)), Around(stride=stride, halo=radius * stride)
+    _, whole = assembled(model, image, tile=600)
+    _, tiled = assembled(model, image, tile=core * stride + 2 * radius * stride)
+    np.testing.assert_array_equal(tiled, whole)
+
+
+@pytest.mark.parametrize(("overlap", "core"), [(0, 1), (0, 8), (3, 8), (4, 8), (5, 11)])
+def test_every_cell_has_one_owner(overlap, core):
+    for shape in ((1, 1), (7, 30), (25, 8), (core, core), (core + 1, 2 * core)):
+        plan = Plan(shape, core=core, overlap=overlap)
+        owned = np.zeros(shape, int)
+        for row in range(plan.tiles[0]):
+            for col in range(plan.tiles[1]):
+                owned[plan.core_window(row, col)][plan.own_window(row, col)] += 1
+        assert (owned == 1).all()
+        assert [plan.start(row) for row in range(plan.tiles[0] + 1)][-1] == shape[0]
+
+
+def test_blending_rises_and_falls_and_has_no_step():
+    """Two tiles that disagree: the class changes by the taper, in the middle of the overlap."""
+
+    class ByTile(Echo):
+        def predict(self, batch):
+            first = batch[0, 0, 0, 0] == 0  # the left tile begins with 0
+            return np.broadcast_to(
+                np.array([1, 0] if first else [0, 1], np.float32)[None, :, None, None], (1, 2, 10, 10)
+            )
+
+    image = raster_of(np.broadcast_to(np.arange(16), (10, 16)))
+    _, planes = assembled(ByTile(scheme=scheme_of(2)), image, tile=10, overlap=4)
+    share = planes[0, 3] / 250
+    np.testing.assert_allclose(share, [1] * 6 + [0.8, 0.6, 0.4, 0.2] + [0] * 6, atol=0.002)
+    assert (planes[:, 3].astype(int) + planes[:, 4] == 250).all()
 
 
 def test_only_the_bands_of_the_model_count_in_its_order():
     place, other = places(0, (6, 7)), np.full((6, 7), 3)
     other[0, 0], place[0, 0] = 1, NAN  # data in a band that the model does not read
     image = Raster(np.array([other, place], np.float32), (Band("x"), Band("place")), grid(6, 7))
-    full = assembled(Echo(), image, tile=4)
-    assert np.isnan(full[:, 0, 0]).all()
-    np.testing.assert_array_equal(full.argmax(0)[1:], place[1:])
+    found, _ = assembled(Echo(), image, tile=4)
+    assert found[0, 0] == -1
+    np.testing.assert_array_equal(found[1:], place[1:])
+
+
+@pytest.mark.parametrize(
+    ("tile", "overlap", "match"),
+    [
+        (8, 7, r"7 pixels is out of range for tiles of 8 pixels: give --overlap 0 to 4\."),
+        (8, -1, "give --overlap 0 to 4"),
+        (0, 0, "A tile of 0 pixels is too small: give --tile 1 or more"),
+    ],
+)
+def test_tiles_out_of_range_are_refused_with_the_range(tile, overlap, match):
+    with pytest.raises(ModelError, match=match):
+        assembled(Echo(), raster_of(places(0, (9, 9))), tile=tile, overlap=overlap)
+
+
+def test_a_tile_within_its_halo_is_refused():
+    with pytest.raises(ModelError, match="is too small: give --tile 13 or more"):
+        assembled(Echo(stride=3, halo=5), raster_of(places(0, (9, 9))), tile=12)
 
 
 # -- nodata ------------------------------------------------------------------------------------
@@ -192,17 +165,58 @@ def test_a_cell_needs_data_in_half_of_its_pixels():
     image = np.full((2, 6), 2.0)
     image[:, 2:4] = [[NAN, NAN], [2, 2]]  # half
     image[:, 4:6] = [[NAN, NAN], [NAN, 2]]  # a quarter
-    full = assembled(Echo(stride=2), raster_of(image))
-    assert np.isnan(full).all(axis=0).tolist() == [[False, False, True]]
-    assert full[:, 0, :2].argmax(0).tolist() == [2, 2]
+    assert assembled(Echo(stride=2), raster_of(image))[0].tolist() == [[2, 2, -1]]
 
 
 def test_gaps_do_not_leak_to_neighbours():
     image = np.full((30, 30), 1.0)
     image[10:20, 10:20] = NAN
-    full = assembled(Around(halo=3), raster_of(image), tile=8)
-    np.testing.assert_array_equal(np.isnan(full[0]), np.isnan(image))
-    np.testing.assert_array_equal(full[0][np.isfinite(image)], np.float32(1 / 5))  # mean of what is there
+    _, planes = assembled(Around(halo=3), raster_of(image), tile=14, overlap=3)
+    np.testing.assert_array_equal(planes[:, 0] == NODATA, np.isnan(image))
+    np.testing.assert_array_equal(planes[:, 3][np.isfinite(image)], 50)  # 1 / 5: mean of what is there
+
+
+def test_missing_data_are_counted_once_each():
+    """Overlap and halo show a pixel to several tiles."""
+    first, second = places(0, (33, 21), gaps=0.3), places(1, (33, 21), gaps=0.3)
+    image = Raster(np.array([first, second], np.float32), (Band("place"), Band("b")), grid(33, 21))
+    model = Echo(bands=(Band("place"), Band("b")), halo=2)
+    plan = Plan.of(model, (33, 21), tile=14, overlap=4)
+    total = [run_task(model, Shown(image), plan, task).counts for task in range(plan.tasks)]
+    none, some = np.isnan(first) & np.isnan(second), np.isnan(first) ^ np.isnan(second)
+    assert sum(c.empty_pixels for c in total) == none.sum()
+    assert sum(c.partial_pixels for c in total) == some.sum()
+
+
+def test_a_number_that_is_none_becomes_nodata_and_is_counted():
+    class Overflow(Echo):
+        def predict(self, batch):
+            found = super().predict(batch)
+            found[:, 0, 3, :2] = np.inf
+            found[:, 1, 3, 0] = -np.inf
+            return found
+
+    image = raster_of(np.zeros((6, 6)))
+    model = Overflow()
+    plan = Plan.of(model, (6, 6), tile=6)
+    done = run_task(model, Shown(image), plan, 0)
+    assert done.counts.unanswered_cells == 2
+    assert np.argwhere(done.planes[:, 0] == NODATA).tolist() == [[3, 0], [3, 1]]
+
+
+def test_tiles_without_data_are_not_predicted():
+    asked = []
+
+    class Counted(Echo):
+        def predict(self, batch):
+            asked.append(np.isfinite(batch).any(axis=(1, 2, 3)).tolist())
+            return super().predict(batch)
+
+    place = np.full((8, 80), NAN)
+    place[:, 20:22], place[:, 70:71] = 1, 2
+    found, _ = assembled(Counted(batch=3), raster_of(place), tile=8)
+    np.testing.assert_array_equal(found, np.where(np.isfinite(place), np.nan_to_num(place), -1))
+    assert asked == [[True, True, False]]  # one batch of full size across the gap
 
 
 # -- threads -----------------------------------------------------------------------------------
@@ -211,21 +225,24 @@ def test_gaps_do_not_leak_to_neighbours():
 def test_reading_stays_in_the_calling_thread_and_few_tiles_are_held():
     image, read_by, held, most = raster_of(places(0, (40, 40))), set(), 0, 0
 
-    class Watched:
-        geobox = image.geobox
-
+    class Watched(Shown):
         def read(self, window):
             nonlocal held, most
             read_by.add(threading.current_thread())
             held += 1
             most = max(most, held)
-            return image.read(window)
+            return super().read(window)
 
-    for _ in probabilities_by_tile(Echo(), Watched(), tile=4, workers=2):
-        held -= 1
+    def tick(tiles):
+        nonlocal held
+        held -= tiles
+
+    model = Echo()
+    work = Work(model, Watched(image), Plan.of(model, (40, 40), tile=4))
+    assert len(list(in_threads(work, range(work.plan.tasks), threads=2, tick=tick))) == 5
     assert read_by == {threading.current_thread()}
     assert held == 0
-    assert most <= 2 * 2
+    assert most <= 2 * 2 + 2
 
 
 def test_an_error_in_a_thread_comes_out_and_stops_the_work():
@@ -236,9 +253,10 @@ def test_an_error_in_a_thread_comes_out_and_stops_the_work():
             calls.append(1)
             raise ZeroDivisionError("deep inside")
 
+    work = Work(Broken(), Shown(raster_of(places(0, (40, 40)))), Plan((40, 40), core=2))
     with pytest.raises(ZeroDivisionError, match="deep inside"):
-        assembled(Broken(), raster_of(places(0, (40, 40))), tile=2, workers=2)
-    assert len(calls) <= 5
+        list(in_threads(work, range(work.plan.tasks), threads=2, tick=lambda _: None))
+    assert len(calls) <= 7
     assert not [t for t in threading.enumerate() if "ThreadPool" in t.name and t.is_alive()]
 
 
@@ -249,11 +267,6 @@ def test_an_error_in_a_thread_comes_out_and_stops_the_work():
 def no_report(monkeypatch):
     """Reports take half a second each and are tested elsewhere."""
     monkeypatch.setattr("jido.maps.engine.html_report", lambda *_: "")
-
-
-def save(tmp_path, place, name="scene.tif"):
-    write_image(raster_of(place), tmp_path / name)
-    return tmp_path / name
 
 
 def mapped(tmp_path, place, model, name="map.tif", **how):
@@ -293,17 +306,13 @@ def test_confidence_is_in_percent_and_unsure_cells_are_marked(tmp_path):
     assert (bands[2] == 0).all()
 
 
-def digest(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 @pytest.mark.usefixtures("no_report")
 def test_the_bytes_of_the_map_hang_on_the_scene_alone(tmp_path):
     place = places(3, (260, 190), gaps=0.1)
     model = Around(halo=2, scheme=lcz_scheme().subset([1, 2, 6, 11, 17]))
     hashes = set()
-    for workers, tile in ((1, 256), (2, 256), (1, 64), (2, 37), (2, 1000)):
-        mapped(tmp_path, place, model, workers=workers, tile=tile)
+    for threads, tile in ((1, 256), (2, 256), (1, 64), (2, 37), (2, 1000)):
+        mapped(tmp_path, place, model, threads=threads, tile=tile)
         hashes.add(digest(tmp_path / "map.tif"))
     assert len(hashes) == 1
 
@@ -457,28 +466,36 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path):
 
 
 @pytest.mark.usefixtures("no_report")
-def test_memory_depends_on_the_tile_not_on_the_scene(tmp_path):
-    """4096 x 4096 pixels of 3 bands and 16 classes are 1.1 GB of probabilities."""
-    side, strip = 4096, 256
-    profile = {"driver": "GTiff", "height": side, "width": side, "count": 3, "dtype": "uint8", "tiled": True}
+def peak_of_mapping(tmp_path, rows, side=2048, strip=256):
+    """Bytes of arrays at the peak; numpy reports them to tracemalloc, GDAL's cache has a limit of its own."""
+    profile = {"driver": "GTiff", "height": rows, "width": side, "count": 3, "dtype": "uint8", "tiled": True}
     profile |= {"crs": "EPSG:32649", "transform": grid(1, 1).affine, "compress": "deflate", "zlevel": 1}
     row = np.broadcast_to(np.arange(side) % 16, (3, strip, side)).astype(np.uint8)
     with rasterio.open(tmp_path / "big.tif", "w", **profile) as sink:
         for i, name in enumerate(("place", "b", "c"), start=1):
             sink.set_band_description(i, name)
-        for top in range(0, side, strip):
+        for top in range(0, rows, strip):
             sink.write(row, window=rasterio.windows.Window(0, top, side, strip))
-    model = Echo(scheme=scheme_of(16), bands=(Band("place"), Band("b"), Band("c")), halo=8)
-    tracemalloc.start()  # numpy reports its arrays to it; GDAL's cache has a limit of its own
+    model = Echo(scheme=scheme_of(16), bands=(Band("place"), Band("b"), Band("c")), halo=8, overlap=32)
+    tracemalloc.start()
     try:
         with Scene([tmp_path / "big.tif"]) as scene:
-            map_scene(model, scene, tmp_path / "map.tif", workers=2)
+            map_scene(model, scene, tmp_path / "map.tif", threads=2)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < side * side * 16 * 4 / 8  # an eighth of the scene in float32 x classes
     with rasterio.open(tmp_path / "map.tif") as source:
-        np.testing.assert_array_equal(source.read(1, window=((4000, 4096), (0, side))) - 11, row[0, :96])
+        last = source.read(1, window=((rows - 96, rows), (0, side)))
+        np.testing.assert_array_equal(last - 11, row[0, :96])
+    return peak
+
+
+@pytest.mark.usefixtures("no_report")
+def test_memory_depends_on_the_width_not_on_the_scene(tmp_path):
+    """6144 x 2048 pixels of 16 classes are 805 MB of probabilities."""
+    low, high = peak_of_mapping(tmp_path, 2048), peak_of_mapping(tmp_path, 6144)
+    assert high < 1.1 * low
+    assert high < 6144 * 2048 * 16 * 4 / 7
 
 
 # -- the LCZ filter ----------------------------------------------------------------------------

@@ -343,7 +343,10 @@ def test_it_learns_a_city(city, city_scene, trained):
     assert metrics["oa"]["value"] > 3 / classes
     assert metrics["kappa"]["value"] > 0.2
     assert metrics["oa"]["lower"] < metrics["oa"]["value"] < metrics["oa"]["upper"]
-    probability = model.predict(city_scene.read().data[None])[0]
+    data = city_scene.read().data
+    assert model.predict(data[None]).shape == (1, 17, 30, 30)  # without the halo
+    rim = ((0, 0), (model.halo, model.halo), (model.halo, model.halo))
+    probability = model.predict(np.pad(data, rim, constant_values=np.nan)[None])[0]
     assert probability.shape == (17, 32, 32)
     np.testing.assert_allclose(probability.sum(0), 1, rtol=1e-5)
     codes = np.array(model.scheme.codes)[probability.argmax(0)]

@@ -29,3 +29,7 @@ class ModelError(JidoError):
 
 class OutputError(JidoError):
     """A result cannot be written."""
+
+
+class ClusterError(JidoError):
+    """Workers cannot be reached, or do not fit this machine."""

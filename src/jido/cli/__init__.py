@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 from types import FrameType
@@ -10,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from jido.cli import assess, demo, doctor, labels, lcz, mapping
+from jido.cli import assess, demo, doctor, labels, lcz, mapping, model
 from jido.errors import JidoError
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app.command("map")(mapping.map_)
 app.command("assess")(assess.assess)
 app.add_typer(labels.app, name="labels")
 app.add_typer(lcz.app, name="lcz")
+app.add_typer(model.app, name="model")
 
 UsageError: type[typer.BadParameter] = typer.BadParameter.__bases__[0]
 """click's, for wrong usage of any kind; typer may bring a click of its own."""
@@ -39,6 +41,8 @@ def main() -> None:
     """Run the command line; an error of ours is one sentence and exit code 2."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("jido").setLevel(logging.WARNING if "--quiet" in sys.argv else logging.INFO)
     try:
         # typer prints a panel for wrong usage; for machines it becomes an error like the others
         sys.exit(app(standalone_mode="--json" not in sys.argv))

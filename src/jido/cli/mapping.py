@@ -15,18 +15,39 @@ def map_(
     model: Annotated[Path, typer.Argument(help="Folder of a model package.")],
     images: Images,
     output: Annotated[Path, typer.Option("--output", "-o", help="The map, a GeoTIFF.")],
-    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Threads; all cores.")] = None,
+    overlap: Annotated[
+        int | None, typer.Option("--overlap", help="Pixels that tiles share and that are blended.")
+    ] = None,
+    tile: Annotated[int | None, typer.Option("--tile", help="Side in pixels of what is read at once.")] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Start a Dask cluster of N processes here.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", help="Dask scheduler whose workers see the same files.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Predicting threads without Dask; all cores.")
+    ] = None,
     single_band: Annotated[
         bool, typer.Option("--single-band", help="Write the class alone, palette inside the file.")
+    ] = False,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Add a band per class, in steps of 0.4 %.")
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Discard what a run that was cut off had finished.")
     ] = False,
     crs: Crs = None,
     resample: Resample = None,
     json: JsonFlag = False,
     quiet: Quiet = False,
 ) -> None:
-    """Map a scene: one Cloud-Optimised GeoTIFF with its colours, report.json and report.html."""
+    """Map a scene: one Cloud-Optimised GeoTIFF with its colours, report.json and report.html.
+
+    A run that was cut off goes on where it stood when the same command is given again.
+    """
     from jido.errors import ModelError
-    from jido.io import Scene, package_id, require_place
+    from jido.io import Scene, require_place
     from jido.maps import map_scene
     from jido.methods import load_model
 
@@ -41,9 +62,14 @@ def map_(
                 loaded,
                 scene,
                 output,
-                model_id=package_id(model),
                 single_band=single_band,
+                probabilities=probabilities,
+                tile=tile,
+                overlap=overlap,
+                threads=threads,
                 workers=workers,
+                scheduler=scheduler,
+                restart=restart,
                 progress=progress,
             )
     if json:

@@ -1,21 +1,36 @@
 """The only place that opens files."""
 
+from jido.io.cog import Plane, describe_rows, write_cog
 from jido.io.files import file_sha256, json_text, replacing, replacing_together, require_place
+from jido.io.mlm import mlm_item
 from jido.io.package import Package, package_id, read_config, require_package_place
+from jido.io.process import keep_memory, peak_rss_mb
 from jido.io.raster import RESAMPLING, Progress, Scene, geotiff_profile, read_image, write_codes, write_image
+from jido.io.sample import Sample
 from jido.io.style import aux_xml, qml
 from jido.io.vectors import read_labels, write_labels
+from jido.io.weights import ESTIMATOR, TENSORS, load_estimator, load_tensors, write_estimator, write_tensors
 
 __all__ = [
+    "ESTIMATOR",
     "RESAMPLING",
+    "TENSORS",
     "Package",
+    "Plane",
     "Progress",
+    "Sample",
     "Scene",
     "aux_xml",
+    "describe_rows",
     "file_sha256",
     "geotiff_profile",
     "json_text",
+    "keep_memory",
+    "load_estimator",
+    "load_tensors",
+    "mlm_item",
     "package_id",
+    "peak_rss_mb",
     "qml",
     "read_config",
     "read_image",
@@ -25,6 +40,9 @@ __all__ = [
     "require_package_place",
     "require_place",
     "write_codes",
+    "write_cog",
+    "write_estimator",
     "write_image",
     "write_labels",
+    "write_tensors",
 ]

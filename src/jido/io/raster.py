@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -30,8 +31,10 @@ Progress = Callable[[str, int, int], None]
 RESAMPLING = ("nearest", "bilinear", "cubic", "average")
 """What ``resample`` may be, as in GDAL."""
 
-GDAL_OPTIONS = {"GDAL_CACHEMAX": 128_000_000}
-"""Bytes of block cache; GDAL's default of 5 % of the machine's memory breaks a fixed budget."""
+CACHE_MB = 128
+"""Block cache of GDAL; its default of 5 % of the machine's memory breaks a fixed budget."""
+
+os.environ.setdefault("GDAL_CACHEMAX", str(CACHE_MB))  # GDAL looks once, when the first block is read
 
 
 def _band_names(source: rasterio.DatasetReader, planes: Sequence[int]) -> list[str]:
@@ -97,10 +100,10 @@ class Scene:
         if resample is not None and resample not in RESAMPLING:
             raise ImageError(f"--resample {resample!r} is not one of {', '.join(RESAMPLING)}.")
         self.paths = [Path(p) for p in paths]
+        self._recipe = ([str(path.resolve()) for path in self.paths], crs, resample)
         self.notes: list[str] = []
         self._stack = ExitStack()
         try:
-            self._stack.enter_context(rasterio.Env(**GDAL_OPTIONS))
             opened = [self._open(path, crs) for path in self.paths]
             self.geobox = _grid(opened[0], crs)
             self._sources = [
@@ -204,14 +207,32 @@ class Scene:
             raise ImageError(f"{path} is damaged or cut short ({_sentence(err)}): get it again.") from err
         with np.errstate(over="ignore"):  # nodata of float64 may lie beyond float32
             data = np.ma.getdata(block).astype(np.float32)
-        data[np.ma.getmaskarray(block)] = np.nan
+        if (mask := np.ma.getmask(block)) is not np.ma.nomask:
+            data[mask] = np.nan
         for plane, number in enumerate(index):
             scale, offset = source.scales[number - 1], source.offsets[number - 1]
             if (scale, offset) != (1.0, 0.0):
                 data[plane] *= np.float32(scale)
                 data[plane] += np.float32(offset)
-        data[~np.isfinite(data)] = np.nan
+        if block.dtype.kind == "f":
+            data[~np.isfinite(data)] = np.nan
         return data
+
+    def state(self) -> list[tuple[str, int, int]]:
+        """Full path, size in bytes and time of the last change in ns of every file that is read.
+
+        Raises:
+            ImageError: when one has gone.
+        """
+        try:
+            stats = [(path.resolve(), path.stat()) for path in self.paths]
+        except OSError as err:
+            raise ImageError(f"{err.filename} cannot be read any more ({err.strerror}).") from err
+        return [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+
+    def __reduce__(self) -> tuple[Callable[..., Scene], tuple[object, ...]]:
+        """Another process opens the files for itself."""
+        return _reopened, self._recipe
 
     def close(self) -> None:
         """Close the files."""
@@ -224,6 +245,10 @@ class Scene:
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _reopened(paths: Sequence[str], crs: str | None, resample: str | None) -> Scene:
+    return Scene(paths, crs=crs, resample=resample)
 
 
 def read_image(path: str | Path, *, crs: str | None = None) -> Raster:

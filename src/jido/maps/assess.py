@@ -187,7 +187,7 @@ def assess(
         ``unmapped`` (reference cells where the map has no data).
     """
     facts = find_report(path)
-    if facts is not None:
+    if facts is not None and facts["training"] is not None:
         learned = labels_from_features(facts["training"], reference.scheme)
         training = learned if training is None else _together(learned, training)
     cells = compare(path, reference, training=training, band=band)
@@ -198,8 +198,8 @@ def assess(
         "design": _design(independent),
         "overlap": overlap,
         "unmapped": cells.unmapped,
-        "held_out": facts["evaluation"]["metrics"] if facts else None,
-        "held_out_folds": facts["evaluation"]["folds"] if facts else None,
+        "held_out": facts["evaluation"].get("metrics") if facts else None,
+        "held_out_folds": facts["evaluation"].get("folds") if facts else None,
         **judged(cells.truth, cells.prediction, cells.group, reference.scheme, interval=independent is True),
         "area": None,
     }

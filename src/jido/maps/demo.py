@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from jido.data import City, simulate_city
-from jido.io import Progress, Scene, package_id, write_codes, write_image, write_labels
+from jido.io import Progress, Scene, write_codes, write_image, write_labels
 from jido.labels import Labels
 from jido.maps.assess import assess
 from jido.maps.engine import map_scene
+from jido.methods import load_model
 from jido.methods.forest import ForestConfig, train_forest
 from jido.stats import figure
 
@@ -58,11 +59,10 @@ def run_demo(folder: str | Path, *, seed: int = 0, progress: Progress | None = N
         )
         model.save(folder / "model")
         made = map_scene(
-            model,
+            load_model(folder / "model"),
             scene,
             folder / "map.tif",
             report=folder / "report.html",
-            model_id=package_id(folder / "model"),
             progress=progress,
         )
     return {

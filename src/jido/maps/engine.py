@@ -1,39 +1,48 @@
-"""Any scene through any model into one map package, window by window.
+"""Any scene through any model into one map package, in a memory that does not grow with the scene.
 
-Memory depends on the size of a tile, not of the scene. Tiles are predicted by several threads,
-each tile by one, so the bytes of the map do not depend on how many there are.
+Tiles of one lattice are predicted, blended and written in bands of rows (:mod:`jido.maps.tasks`) by
+threads or by a Dask cluster (:mod:`jido.maps.executors`); finished bands are kept on disk, so that
+a second start goes on (:mod:`jido.maps.run`). The bytes of the map are the same whoever did the work.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import rasterio
 from odc.geo.geobox import GeoBox
-from rasterio.windows import Window as DiskWindow
 
 from jido.errors import ImageError, ModelError, OutputError
-from jido.geo import Tile, Window, coarse_valid, coarser, lattice, pixel_size_m, scaled
-from jido.io import Progress, Scene, aux_xml, file_sha256, geotiff_profile, json_text, qml, replacing_together
+from jido.geo import coarser, pixel_size_m
+from jido.io import (
+    Plane,
+    Progress,
+    Scene,
+    aux_xml,
+    describe_rows,
+    file_sha256,
+    json_text,
+    peak_rss_mb,
+    qml,
+    replacing_together,
+    write_cog,
+)
+from jido.maps.executors import TileDone, Work, cluster, in_cluster, in_threads
 from jido.maps.page import html_report
+from jido.maps.plan import Plan
 from jido.maps.postfilter import gaussian_filter_lcz, reach
 from jido.maps.report import map_report
+from jido.maps.run import Run, fingerprint, open_run, require_unchanged
+from jido.maps.tasks import NODATA, QUANTA, Done
 from jido.methods import Model
 
-NODATA = 255
-"""Of every band of a map: 0 is a value of the ``abstain`` band."""
-
-TILE = 256
-"""Side of a tile in pixels, rounded down to whole cells."""
+FILTER_ROWS = 256
+"""Rows that go through the LCZ filter at a time."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +53,10 @@ class MapResult:
         path: the map.
         report: its HTML report; the same name with ``.json`` holds the facts.
         tiles: number of tiles.
-        megapixels: pixels read, in millions.
-        seconds: wall-clock time.
-        peak_rss_mb: highest memory of the process so far, in MB.
+        megapixels: pixels of the scene, in millions.
+        seconds: wall-clock time of this run.
+        peak_rss_mb: highest memory of this process so far, in MB.
+        resumed_bands: bands of rows that an earlier run had finished.
     """
 
     path: Path
@@ -55,10 +65,11 @@ class MapResult:
     megapixels: float
     seconds: float
     peak_rss_mb: float
+    resumed_bands: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON of ``jido map``; ``resumed_bands`` is 0 because every run starts anew."""
-        facts = asdict(self) | {"map": str(self.path), "report": str(self.report), "resumed_bands": 0}
+        """The JSON of ``jido map``."""
+        facts = asdict(self) | {"map": str(self.path), "report": str(self.report)}
         del facts["path"]
         return facts
 
@@ -105,132 +116,62 @@ def _require_order(model: Model, scene: Scene) -> None:
         )
 
 
-def _predict(model: Model, scene_data: np.ndarray, valid: np.ndarray, tile: Tile) -> np.ndarray:
-    """Probabilities (K, y, x) of the core of a tile, NaN where the image has no data."""
-    inner = scaled(tile.inner, model.stride)
-    core = model.predict(scene_data[None])[0][(slice(None), *inner)]
-    return np.where(coarse_valid(valid, model.stride)[inner], core, np.nan)
-
-
-def probabilities_by_tile(
-    model: Model, scene: Scene, *, tile: int = TILE, workers: int = 1
-) -> Iterator[tuple[Window, np.ndarray]]:
-    """Window of cells and probabilities (K, y, x) of every tile, in lattice order.
-
-    Reading runs in the calling thread, prediction in ``workers`` threads, at most twice as many
-    tiles are held as there are threads.
-    """
-    stride = model.stride
-    grid = coarser(scene.geobox, stride)
-    side = max(tile // stride, 1) * stride
-    shape = (grid.shape.y * stride, grid.shape.x * stride)
-    names = [band.name for band in model.bands]
-    waiting: deque[tuple[Window, Future[np.ndarray]]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for one in lattice(shape, tile=side, halo=model.halo):
-                raster = scene.read(one.read).select(names)
-                job = pool.submit(_predict, model, raster.data, raster.valid, one)
-                waiting.append((scaled(one.core, stride), job))
-                if len(waiting) >= 2 * workers:
-                    window, job = waiting.popleft()
-                    yield window, job.result()
-            while waiting:
-                window, job = waiting.popleft()
-                yield window, job.result()
-        finally:
-            for _, job in waiting:
-                job.cancel()
-
-
-def _planes(model: Model, probability: np.ndarray) -> dict[str, np.ndarray]:
-    """Class code, confidence in % and abstention of a tile, uint8 with :data:`NODATA`."""
-    empty = np.isnan(probability[0])
-    confidence = probability.max(axis=0)
-    codes = np.array(model.scheme.codes, dtype=np.uint8)[np.nan_to_num(probability).argmax(axis=0)]
-    with np.errstate(invalid="ignore"):
-        percent = np.rint(confidence * 100)
-        unsure = confidence < model.abstain_below
-    planes = {"class": codes, "confidence": np.nan_to_num(percent), "abstain": unsure}
-    return {k: np.where(empty, NODATA, v).astype(np.uint8) for k, v in planes.items()}
-
-
-def _write_scratch(
-    path: Path,
-    model: Model,
-    scene: Scene,
-    grid: GeoBox,
-    *,
-    tile: int,
-    workers: int,
-    progress: Progress | None,
-) -> int:
-    """The map as a plain GeoTIFF; gives the number of tiles."""
+def _planes(model: Model, *, probabilities: bool) -> list[Plane]:
+    """The bands of a map: a choice of the planes that a task gives (``tasks.planes_of``)."""
     names = band_names(model)
-    lcz = names[0] == "lcz"
-    profile = geotiff_profile(grid, count=len(names), dtype="uint8", nodata=NODATA)
-    profile |= {"compress": "none", "predictor": 1, "photometric": "MINISBLACK", "alpha": "NO"}
-    # by pixel, writing one band into a block left sparse (all nodata) would give the others 0
-    profile["interleave"] = "band"
-    side = max(tile // model.stride, 1)
-    total = -(-grid.shape.y // side) * -(-grid.shape.x // side)
-    done, seen = 0, False
-    with rasterio.open(path, "w+", **profile) as sink:
-        for i, name in enumerate(names, start=1):
-            sink.set_band_description(i, name)
-        for done, (window, probability) in enumerate(
-            probabilities_by_tile(model, scene, tile=tile, workers=workers), start=1
-        ):
-            planes = _planes(model, probability)
-            seen |= bool((planes["class"] != NODATA).any())
-            order = ("class", "class", "confidence", "abstain") if lcz else tuple(planes)
-            sink.write(np.stack([planes[k] for k in order]), window=DiskWindow.from_slices(*window))
-            if progress:
-                progress("predicting tiles", done, total)
-        if not seen:
-            raise ImageError(
-                f"{scene.paths[0]} has no data at all (every pixel is nodata): give other images."
-            )
-        if lcz:
-            _filter_band(sink, grid)
-    return done
+    # the filtered class stands in a plane behind the others until it is known
+    extra = [Plane(f"p_{label}", 3 + i, scale=1 / QUANTA) for i, label in enumerate(model.scheme.labels)]
+    extra = extra if probabilities else []
+    order = [0, 3 + len(extra), 1, 2] if names[0] == "lcz" else [0, 1, 2]
+    return [Plane(name, source) for name, source in zip(names, order, strict=True)] + extra
 
 
-def _filter_band(sink: rasterio.io.DatasetWriter, grid: GeoBox) -> None:
-    """Band 2 = band 1 through the LCZ filter, by windows."""
+def _filter_band(run: Run, grid: GeoBox) -> None:
+    """The last plane = the class through the LCZ filter, by bands of rows."""
     cell_m = pixel_size_m(grid)
-    for one in lattice((grid.shape.y, grid.shape.x), tile=TILE, halo=reach(min(cell_m))):
-        codes = sink.read(1, window=DiskWindow.from_slices(*one.read))
-        filtered = gaussian_filter_lcz(codes, cell_m=cell_m, nodata=NODATA)[one.inner]
-        sink.write(filtered, 2, window=DiskWindow.from_slices(*one.core))
+    height, bands, _ = run.shape
+    halo = reach(min(cell_m))
+    for y in range(0, height, FILTER_ROWS):
+        first, last = max(y - halo, 0), min(y + FILTER_ROWS, height)
+        codes = run.read(slice(first, min(last + halo, height)))[:, 0]
+        filtered = gaussian_filter_lcz(codes, cell_m=cell_m, nodata=NODATA)
+        run.write(y, filtered[y - first : last - first, None], band=bands - 1)
 
 
-def _single_band(source: Path, target: Path, model: Model) -> None:
-    """The class band alone, with the palette inside."""
-    with rasterio.open(source) as full:
-        profile = full.profile | {"count": 1}
-        with rasterio.open(target, "w", **profile) as sink:
-            for _, window in full.block_windows(1):
-                sink.write(full.read(1, window=window), 1, window=window)
-            sink.set_band_description(1, full.descriptions[0])
-            sink.write_colormap(1, model.scheme.palette)
+@contextmanager
+def _executed(
+    work: Work,
+    tasks: range,
+    *,
+    threads: int | None,
+    workers: int | None,
+    scheduler: str | None,
+    tick: TileDone,
+) -> Iterator[Iterator[Done]]:
+    """The tasks done by whom the options name."""
+    if workers is None and scheduler is None:
+        yield in_threads(work, tasks, threads=threads or os.cpu_count() or 1, tick=tick)
+    else:
+        with cluster(workers=workers, scheduler=scheduler) as client:
+            yield in_cluster(work, tasks, client=client, tick=tick)
 
 
-def _to_cog(source: Path, target: Path) -> None:
-    """One Cloud-Optimised GeoTIFF with overviews, the same bytes every time."""
-    from rasterio.shutil import copy
+def _predict_rows(work: Work, run: Run, facts: dict[str, Any], progress: Progress | None, **who: Any) -> None:
+    """All tasks that the run lacks, written and recorded in order."""
+    plan = work.plan
+    total = plan.tiles[0] * plan.tiles[1]
+    done = len([row for task in range(run.tasks) for row in plan.tile_rows(task)]) * plan.tiles[1]
 
-    copy(
-        source,
-        target,
-        driver="COG",
-        compress="DEFLATE",
-        predictor="NO",
-        blocksize=512,
-        overview_resampling="NEAREST",
-        num_threads="ALL_CPUS",
-        bigtiff="IF_SAFER",
-    )
+    def tick(tiles: int) -> None:
+        nonlocal done
+        done += tiles
+        if progress:
+            progress("predicting tiles", done, total)
+
+    with _executed(work, range(run.tasks, plan.tasks), tick=tick, **who) as results:
+        for result in results:
+            require_unchanged(work.scene, facts)
+            run.add(plan, result, work.model, probabilities=work.probabilities)
 
 
 def map_scene(
@@ -239,31 +180,42 @@ def map_scene(
     path: str | Path,
     *,
     report: str | Path | None = None,
-    model_id: dict[str, Any] | None = None,
     single_band: bool = False,
-    tile: int = TILE,
+    probabilities: bool = False,
+    tile: int | None = None,
+    overlap: int | None = None,
+    threads: int | None = None,
     workers: int | None = None,
+    scheduler: str | None = None,
+    restart: bool = False,
     progress: Progress | None = None,
 ) -> MapResult:
     """Map a scene: one COG, colours beside it, ``report.json`` and ``report.html``.
 
-    Nodata in gives nodata out; a cell has data when at least half of its pixels have. Everything
-    is written beside and moved at the end, so a failed run leaves what stood there.
+    Nodata in gives nodata out; a cell has data when at least half of its pixels have. The files
+    are written beside and moved at the end, so what stood there stays until the map is whole. A
+    run that was cut off goes on where it stood, with the same bytes in the end, as long as model,
+    images, options, libraries and processor are the same; else it begins anew and logs what changed.
 
     Args:
         model: the model.
         scene: the images, on one grid.
         path: of the map, ``.tif``.
         report: path of the HTML report; ``MAP.report.html`` beside the map without it.
-        model_id: name and hash of the model package, for the report.
         single_band: write the class alone, with the palette inside the file.
-        tile: side of a tile in pixels.
-        workers: predicting threads; all cores without it.
+        probabilities: add a band per class, ``p_LABEL``, in steps of 0.4 %.
+        tile: side in pixels of what is read for a tile; the model's own without it.
+        overlap: pixels that neighbouring tiles share and that are blended; the model's own without it.
+        threads: predicting threads of this process; all cores without it.
+        workers: start a Dask cluster of so many processes on this machine instead.
+        scheduler: address of a Dask scheduler whose workers see the same files.
+        restart: leave what an earlier run had finished.
         progress: told how far it is.
 
     Raises:
-        ModelError: when the scene does not fit the model.
-        ImageError: when an image is damaged or has no data at all.
+        ModelError: when the scene does not fit the model, or the tiles do not.
+        ImageError: when an image is damaged, changes meanwhile, or has no data at all.
+        ClusterError: when the workers cannot be reached.
         OutputError: when the map cannot be written.
     """
     start = time.perf_counter()
@@ -271,8 +223,52 @@ def map_scene(
     path = Path(path)
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise OutputError(f"{path} is no name for a GeoTIFF: end it with .tif.")
-    html = Path(report) if report else path.with_suffix(".report.html")
     grid = coarser(scene.geobox, model.stride)
+    plan = Plan.of(model, (grid.shape.y, grid.shape.x), tile=tile, overlap=overlap)
+    planes = _planes(model, probabilities=probabilities)
+    facts = fingerprint(model, scene, plan, {"probabilities": probabilities})
+    work = Work(model, scene, plan, probabilities)
+    with open_run(path, (grid.shape.y, len(planes), grid.shape.x), facts, restart=restart) as run:
+        _predict_rows(work, run, facts, progress, threads=threads, workers=workers, scheduler=scheduler)
+        if not run.counts.mapped_cells:
+            run.discard()
+            raise ImageError(
+                f"{scene.paths[0]} has no data at all (every pixel is nodata): give other images."
+            )
+        if planes[0].name == "lcz":
+            _filter_band(run, grid)
+        html = _write_package(model, scene, run, grid, planes, path, report, single_band=single_band)
+        resumed = run.resumed
+    return MapResult(
+        path=path,
+        report=html,
+        tiles=plan.tiles[0] * plan.tiles[1],
+        megapixels=round(scene.geobox.shape.y * scene.geobox.shape.x / 1e6, 3),
+        seconds=round(time.perf_counter() - start, 2),
+        peak_rss_mb=round(peak_rss_mb(), 1),
+        resumed_bands=resumed,
+    )
+
+
+def _write_package(
+    model: Model,
+    scene: Scene,
+    run: Run,
+    grid: GeoBox,
+    planes: list[Plane],
+    path: Path,
+    report: str | Path | None,
+    *,
+    single_band: bool,
+) -> Path:
+    """Finished rows to a COG, its colours and its report; gives the path of the report."""
+    run.flush()
+    html = Path(report) if report else path.with_suffix(".report.html")
+    lcz = planes[0].name == "lcz" and not single_band
+    full, chosen = run.folder / "map.vrt", run.folder / "chosen.vrt"
+    single = [Plane(planes[0].name, 0, palette=model.scheme.palette)]
+    for file, bands in ((full, planes), (chosen, single if single_band else planes)):
+        describe_rows(file, run.bytes.name, grid, bands, per_row=run.shape[1], nodata=NODATA)
     beside = (
         html,
         html.with_suffix(".json"),
@@ -280,47 +276,10 @@ def map_scene(
         path.with_suffix(".qml"),
     )
     with replacing_together(path, *beside) as (fresh, fresh_html, fresh_json, fresh_aux, fresh_qml):
-        scratch = fresh.with_name(f"scratch.{path.name}")
-        tiles = _write_scratch(
-            scratch,
-            model,
-            scene,
-            grid,
-            tile=tile,
-            workers=workers or os.cpu_count() or 1,
-            progress=progress,
-        )
-        plain = scratch
-        if single_band:
-            plain = fresh.with_name(f"single.{path.name}")
-            _single_band(scratch, plain, model)
-        _to_cog(plain, fresh)
-        facts = map_report(
-            model, scene, scratch, name=path.name, sha256=file_sha256(fresh), model_id=model_id
-        )
+        write_cog(chosen, fresh)
+        facts = map_report(model, scene, full, run.counts, name=path.name, sha256=file_sha256(fresh))
         fresh_json.write_text(json_text(facts) + "\n", encoding="utf-8")
-        fresh_html.write_text(html_report(facts, model, scratch), encoding="utf-8")
-        fresh_aux.write_text(aux_xml(model.scheme, _class_bands(model, single_band)), encoding="utf-8")
+        fresh_html.write_text(html_report(facts, model, full), encoding="utf-8")
+        fresh_aux.write_text(aux_xml(model.scheme, (1, 2) if lcz else (1,)), encoding="utf-8")
         fresh_qml.write_text(qml(model.scheme, band=1), encoding="utf-8")
-    pixels = scene.geobox.shape.y * scene.geobox.shape.x
-    return MapResult(
-        path=path,
-        report=html,
-        tiles=tiles,
-        megapixels=round(pixels / 1e6, 3),
-        seconds=round(time.perf_counter() - start, 2),
-        peak_rss_mb=round(_peak_rss_mb(), 1),
-    )
-
-
-def _class_bands(model: Model, single_band: bool) -> tuple[int, ...]:
-    return (1, 2) if model.scheme.name == "lcz" and not single_band else (1,)
-
-
-def _peak_rss_mb() -> float:
-    try:
-        import resource
-    except ModuleNotFoundError:  # Windows
-        return float("nan")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+    return html

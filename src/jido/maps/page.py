@@ -14,7 +14,7 @@ import rasterio
 import shapely
 from odc.geo import CRS
 
-from jido.labels import ClassScheme
+from jido.labels import ClassScheme, Labels
 from jido.maps.report import NAMES, statement, text
 from jido.methods import Model
 
@@ -28,42 +28,53 @@ DOUBTFUL = 0.25
 def html_report(facts: dict[str, Any], model: Model, picture: Path) -> str:
     """The page for the facts of :func:`~jido.maps.report.map_report`; ``picture`` is the map to draw."""
     evaluation = facts["evaluation"]
+    speaks = " This speaks of new polygons drawn like these, not of every cell of the map."
     sections = [
         f"<h1>{html.escape(facts['map'])}</h1>",
-        f"<p class='lead'>{html.escape(statement(evaluation))} This speaks of new polygons drawn like "
-        "these, not of every cell of the map.</p>",
+        f"<p class='lead'>{html.escape(statement(evaluation))}{speaks if evaluation else ''}</p>",
         f"<img alt='Class map and training polygons by fold' src='{_png(draw_map(model, picture))}'>",
         _classes(facts, model),
-        _accuracy(evaluation),
-        "<h2>Confusion matrix</h2><p>Cells of held-out polygons; rows are the truth.</p>",
-        _confusion_table(evaluation),
-        _unsure(evaluation["unsure"]),
-        _doubtful(evaluation.get("polygons", [])),
+        *(_judged(evaluation) if evaluation else []),
         "<h2>How it was made</h2>",
         _table(["", ""], _made_rows(facts, model)),
     ]
     return _SHELL.format(title=html.escape(facts["map"]), body="\n".join(sections))
 
 
+def _judged(evaluation: dict[str, Any]) -> list[str]:
+    return [
+        _accuracy(evaluation),
+        "<h2>Confusion matrix</h2><p>Cells of held-out polygons; rows are the truth.</p>",
+        _confusion_table(evaluation),
+        _unsure(evaluation["unsure"]),
+        _doubtful(evaluation.get("polygons", [])),
+    ]
+
+
 def _classes(facts: dict[str, Any], model: Model) -> str:
     colors = {c.label: c.color for c in model.scheme.classes}
+    judged = {row["class"]: row for row in facts["evaluation"].get("per_class", [])}
+    head = ["class", "cells", "km²", "share"]
+    figures = ("users_accuracy", "producers_accuracy", "f1") if judged else ()
     rows = [
         [
-            _swatch(colors[row["class"]]) + html.escape(f"{row['class']} {row['name']}"),
+            _swatch(colors[area["class"]]) + html.escape(f"{area['class']} {area['name']}"),
             area["cells"],
             f"{area['km2']:.2f}",
             f"{area['share'] * 100:.1f} %",
-            *(text(row[name], digits=2) for name in ("users_accuracy", "producers_accuracy", "f1")),
+            *(text(judged[area["class"]][name], digits=2) for name in figures),
         ]
-        for row, area in zip(facts["evaluation"]["per_class"], facts["pixel_count_area"], strict=True)
-        if row["truth"] or area["cells"]
+        for area in facts["pixel_count_area"]
+        if area["cells"] or (judged and judged[area["class"]]["truth"])
     ]
-    head = ["class", "cells", "km²", "share", "user's accuracy", "producer's accuracy", "F1"]
-    return (
+    words = (
         f"<h2>Classes</h2><p>Areas are counted cells of band <code>{facts['bands'][0]}</code>: they carry "
-        "the errors of the map and no interval. Accuracies are those of the held-out polygons, with "
-        "95 % intervals.</p>" + _table(head, rows)
+        "the errors of the map and no interval."
     )
+    if judged:
+        head += ["user's accuracy", "producer's accuracy", "F1"]
+        words += " Accuracies are those of the held-out polygons, with 95 % intervals."
+    return f"{words}</p>{_table(head, rows)}"
 
 
 def _accuracy(evaluation: dict[str, Any]) -> str:
@@ -133,20 +144,16 @@ def draw_map(model: Model, scratch: Path) -> Any:
         codes = source.read(band, out_shape=shape)
         left, bottom, right, top = source.bounds
         crs = CRS(source.crs.to_wkt())
-    canvas = Canvas(figsize=(14, 6.4))
-    axes = canvas.subplots(1, 2, sharex=True, sharey=True)
+    panels = 2 if model.labels else 1
+    canvas = Canvas(figsize=(7 * panels, 6.4))
+    axes = canvas.subplots(1, panels, sharex=True, sharey=True, squeeze=False)[0]
     picture = _rgb(codes, model.scheme)
     axes[0].imshow(picture, extent=(left, right, bottom, top), interpolation="nearest")
     axes[0].set_title("Map" + (" (lczFilter)" if band == 2 else ""))
-    axes[1].imshow(picture, extent=(left, right, bottom, top), interpolation="nearest", alpha=0.25)
-    axes[1].set_title("Training polygons, coloured by the fold that judged them")
-    here = model.labels.to_crs(crs)
-    for row in model.evaluation.get("polygons", []):
-        for part in shapely.get_parts(here.geometry[row["item"]]):
-            if part.geom_type == "Polygon":
-                axes[1].fill(*part.exterior.xy, color=f"C{row['fold']}", alpha=0.8, lw=0)
-            else:
-                axes[1].plot(*part.xy, ".", color=f"C{row['fold']}")
+    if model.labels:
+        axes[1].imshow(picture, extent=(left, right, bottom, top), interpolation="nearest", alpha=0.25)
+        axes[1].set_title("Training polygons, coloured by the fold that judged them")
+        _draw_polygons(axes[1], model.labels.to_crs(crs), model.evaluation.get("polygons", []))
     for axis in axes:
         axis.set_xlim(left, right)
         axis.set_ylim(bottom, top)
@@ -154,6 +161,15 @@ def draw_map(model: Model, scratch: Path) -> Any:
         axis.tick_params(labelsize=7)
     canvas.tight_layout()
     return canvas
+
+
+def _draw_polygons(axis: Any, labels: Labels, polygons: Sequence[dict[str, Any]]) -> None:
+    for row in polygons:
+        for part in shapely.get_parts(labels.geometry[row["item"]]):
+            if part.geom_type == "Polygon":
+                axis.fill(*part.exterior.xy, color=f"C{row['fold']}", alpha=0.8, lw=0)
+            else:
+                axis.plot(*part.xy, ".", color=f"C{row['fold']}")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -184,13 +200,25 @@ def _confusion_table(evaluation: dict[str, Any]) -> str:
 
 
 def _made_rows(facts: dict[str, Any], model: Model) -> list[list[str]]:
-    folds = facts["evaluation"]["folds"]
+    evaluation, missing = facts["evaluation"], facts["missing"]
     rows = [
         ["images", ", ".join(facts["images"])],
         ["bands", ", ".join(b.name for b in model.bands)],
         ["model", ", ".join(f"{k} {v}" for k, v in facts["model"].items()) or "not saved"],
-        ["training", f"{len(model.labels)} labels, {facts['evaluation']['cells']} cells"],
-        ["folds", f"{folds['kind']}, k = {folds['k']}, {'LEAKS' if folds['leaks'] else 'no leak'}"],
+    ]
+    if evaluation:
+        folds = evaluation["folds"]
+        labels = f"{len(model.labels)} labels, " if model.labels else ""
+        rows += [
+            ["training", f"{labels}{evaluation['cells']} cells"],
+            ["folds", f"{folds['kind']}, k = {folds['k']}, {'LEAKS' if folds['leaks'] else 'no leak'}"],
+        ]
+    rows += [
+        [
+            "missing data",
+            f"{missing['empty_pixels']} pixels without any; {missing['partial_pixels']} with some "
+            f"bands missing; {missing['unanswered_cells']} cells for which the model gave no number",
+        ],
         ["grid", f"{facts['grid']['crs']}, {facts['grid']['shape'][0]} x {facts['grid']['shape'][1]} cells"],
         ["made", f"{facts['made']} by Jido {facts['jido']}"],
     ]

@@ -12,10 +12,12 @@ import numpy as np
 import rasterio
 import shapely
 from odc.geo import CRS
+from rasterio.windows import Window as DiskWindow
 
 from jido.geo import pixel_size_m
 from jido.io import Scene
 from jido.labels import ClassScheme, Labels
+from jido.maps.tasks import Counts
 from jido.methods import Model
 from jido.stats import Figure
 
@@ -40,16 +42,18 @@ def text(figure: Figure, *, digits: int = 3) -> str:
 
 
 def map_report(
-    model: Model, scene: Scene, scratch: Path, *, name: str, sha256: str, model_id: dict[str, Any] | None
+    model: Model, scene: Scene, scratch: Path, counted: Counts, *, name: str, sha256: str
 ) -> dict[str, Any]:
     """All facts of a map, JSON-ready, with the training geometries in EPSG:4326.
 
-    ``scratch`` is the map before it became a COG, ``sha256`` the hash of the COG.
+    ``scratch`` is the map before it became a COG, ``sha256`` the hash of the COG, ``counted`` what
+    was seen on the way.
     """
     with rasterio.open(scratch) as source:
         counts = np.zeros(256, dtype=np.int64)
-        for _, window in source.block_windows(1):
-            counts += np.bincount(source.read(1, window=window).ravel(), minlength=256)
+        for top in range(0, source.height, 256):  # the bytes of a map lie row by row
+            rows = source.read(1, window=DiskWindow(0, top, source.width, min(256, source.height - top)))
+            counts += np.bincount(rows.ravel(), minlength=256)
         box = {"crs": source.crs.to_string(), "shape": source.shape, "transform": list(source.transform)[:6]}
         bands = list(source.descriptions)
     cell_km2 = float(np.prod(pixel_size_m(scene.geobox))) * model.stride**2 / 1e6
@@ -73,10 +77,15 @@ def map_report(
         "bands": bands,
         "images": [path.name for path in scene.paths],
         "notes": list(scene.notes),
-        "model": model_id or {},
+        "model": model.package or {},
+        "missing": {
+            "empty_pixels": counted.empty_pixels,
+            "partial_pixels": counted.partial_pixels,
+            "unanswered_cells": counted.unanswered_cells,
+        },
         "pixel_count_area": area,
         "evaluation": model.evaluation,
-        "training": training_features(model.labels),
+        "training": training_features(model.labels) if model.labels else None,
     }
 
 
@@ -105,6 +114,8 @@ def labels_from_features(collection: dict[str, Any], scheme: ClassScheme) -> Lab
 
 def statement(evaluation: dict[str, Any]) -> str:
     """The accuracy of a model in one sentence."""
+    if not evaluation:
+        return "Nobody has judged this model: how good the map is, is not known."
     folds, metrics = evaluation["folds"], evaluation["metrics"]
     return (
         f"Overall accuracy {text(metrics['oa'])} on {evaluation['groups']} groups of labels, each judged by "

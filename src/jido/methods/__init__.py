@@ -13,7 +13,7 @@ from jido.geo import Band
 from jido.io import read_config
 from jido.labels import ClassScheme, Labels
 
-MODELS = {"forest": "jido.methods.forest:ForestModel"}
+MODELS = {"forest": "jido.methods.forest:ForestModel", "net": "jido.methods.net:NetModel"}
 """Method name in a model package -> the class that loads it."""
 
 
@@ -21,8 +21,17 @@ class Model(Protocol):
     """What the map engine asks of a model.
 
     ``predict`` takes images (B, C, H, W) float32 with the given ``bands``, NaN = missing, and
-    gives probabilities (B, K, H // stride, W // stride) in the order of ``scheme``. ``halo``:
-    pixels around a cell that have a say in its class.
+    gives probabilities (B, K, (H - 2 halo) / stride, (W - 2 halo) / stride) in the order of
+    ``scheme``: the halo is what a cell at the rim needs to see and gets no answer itself. The
+    engine always gives ``batch`` images of one size. Lengths are in pixels:
+
+    - ``stride``: side of a cell of the map; 1 for a pixel model.
+    - ``halo``: read around the cells of a tile.
+    - ``tile``: side of what is read for a tile, halo included, unless the user gives another.
+    - ``overlap``: what the cells of neighbouring tiles share and is blended, unless given.
+
+    ``package`` names the package that the model was loaded from, with its hashes; ``None`` for a
+    model fresh from training. ``labels`` may be ``None`` where training had no geometries.
     """
 
     @property
@@ -30,7 +39,7 @@ class Model(Protocol):
     @property
     def scheme(self) -> ClassScheme: ...  # noqa: D102
     @property
-    def labels(self) -> Labels: ...  # noqa: D102
+    def labels(self) -> Labels | None: ...  # noqa: D102
     @property
     def pixel_m(self) -> tuple[float, float]: ...  # noqa: D102
     @property
@@ -38,9 +47,17 @@ class Model(Protocol):
     @property
     def abstain_below(self) -> float: ...  # noqa: D102
     @property
+    def package(self) -> dict[str, str] | None: ...  # noqa: D102
+    @property
     def stride(self) -> int: ...  # noqa: D102
     @property
     def halo(self) -> int: ...  # noqa: D102
+    @property
+    def tile(self) -> int: ...  # noqa: D102
+    @property
+    def overlap(self) -> int: ...  # noqa: D102
+    @property
+    def batch(self) -> int: ...  # noqa: D102
 
     def predict(self, batch: np.ndarray) -> np.ndarray: ...  # noqa: D102
 

@@ -21,8 +21,8 @@ from odc.geo import CRS
 from pydantic import Field, ValidationError
 
 from jido.errors import LabelsError, ModelError
-from jido.geo import Band, pixel_size_m
-from jido.io import Package, Progress, Scene
+from jido.geo import Band, block_sum, pixel_size_m
+from jido.io import ESTIMATOR, Package, Progress, Sample, Scene, load_estimator, package_id, write_estimator
 from jido.labels import (
     ClassScheme,
     Folds,
@@ -129,6 +129,7 @@ class ForestModel:
         labels: the training labels, so that nobody scores the map on them unawares.
         evaluation: figures on held-out polygons, as in ``metrics.json``.
         abstain_below: confidence under which the map says "unsure".
+        package: name and hashes of the package it was loaded from.
     """
 
     forest: ExtraTreesClassifier
@@ -139,6 +140,7 @@ class ForestModel:
     labels: Labels
     evaluation: dict[str, Any]
     abstain_below: float
+    package: dict[str, str] | None = None
 
     @property
     def stride(self) -> int:
@@ -150,19 +152,32 @@ class ForestModel:
         """Pixels around a cell that have a say in its class."""
         return max(self.config.radii, default=0) * self.stride
 
-    def predict(self, batch: np.ndarray) -> np.ndarray:
-        """Probabilities (B, K, H // stride, W // stride) float32 of images (B, C, H, W).
+    @property
+    def tile(self) -> int:
+        """Pixels along a tile: about 256, in whole cells, and the halo."""
+        return max(256 // self.stride, 1) * self.stride + 2 * self.halo
 
-        NaN in ``batch`` is missing data, handled band by band. Cells nearer than the halo to the
-        edge of the image are judged with the neighbours they have. Repeatable to the bit.
+    overlap = 0  # a cell has one answer, wherever the tile begins
+    batch = 1
+
+    def predict(self, batch: np.ndarray) -> np.ndarray:
+        """Probabilities (B, K, (H - 2 halo) / stride, (W - 2 halo) / stride) float32 of images (B, C, H, W).
+
+        NaN in ``batch`` is missing data, handled band by band; a cell is judged with the
+        neighbours that have data, and one without any data has NaN. Repeatable to the bit.
         """
         return np.stack([self._predict_one(image) for image in batch])
 
     def _predict_one(self, image: np.ndarray) -> np.ndarray:
+        rim = self.halo // self.stride
         features = cell_features(image, self.bands, self.config, self.stride)
-        flat = features.reshape(len(features), -1).T
-        full = probabilities(self.forest, flat, len(self.scheme.classes))
-        return full.T.reshape(-1, *features.shape[1:])
+        features = features[:, rim : features.shape[1] - rim, rim : features.shape[2] - rim]
+        core = image[:, self.halo : image.shape[1] - self.halo, self.halo : image.shape[2] - self.halo]
+        seen = block_sum(np.isfinite(core).any(axis=0), self.stride) > 0
+        found = np.full((len(self.scheme.classes), *seen.shape), np.nan, dtype=np.float32)
+        if seen.any():
+            found[:, seen] = probabilities(self.forest, features[:, seen].T, len(found)).T
+        return found
 
     def save(self, folder: str | Path) -> None:
         """Write a model package: forest as skops (no pickle), config, labels, figures, card."""
@@ -175,20 +190,36 @@ class ForestModel:
             labels=self.labels,
             evaluation=self.evaluation,
             extra={"stride": self.stride, "halo": self.halo, "abstain_below": self.abstain_below},
-        ).save(folder, estimator=self.forest)
+        ).save(
+            folder,
+            weights=ESTIMATOR,
+            write=lambda path: write_estimator(self.forest, path),
+            sample=self._sample(),
+        )
+
+    def _sample(self) -> Sample:
+        """A few cells of random, plausible values, and what the forest says of them."""
+        side = 4 + 2 * self.halo // self.stride
+        low, high = np.array([band.valid_range or (0, 1) for band in self.bands]).T[..., None, None]
+        cells = np.random.default_rng(0).uniform(low, high, (len(self.bands), side, side))
+        image = cells.repeat(self.stride, 1).repeat(self.stride, 2)[None].astype(np.float32)
+        # on another machine a value beside a threshold may fall to its other side, in a tree or two
+        return Sample(image, self.predict(image), tolerance=0.01)
 
     @classmethod
     def load(cls, folder: str | Path) -> ForestModel:
         """Read a model package written by :meth:`save`; runs no code from it."""
-        package, forest = Package.load(folder, estimator=True)
+        package = Package.load(folder)
         if package.method != "forest":
             raise ModelError(f"{folder} holds a model of method {package.method!r}, not 'forest'.")
         try:
             config, abstain_below = ForestConfig(**package.config), float(package.extra["abstain_below"])
         except (ValidationError, KeyError, TypeError, ValueError) as err:
             raise ModelError(f"{folder} holds settings that cannot be used: train the model again.") from err
+        if package.labels is None:
+            raise ModelError(f"{folder} holds no training labels: train the model again.")
         return cls(
-            forest=forest.set_params(n_jobs=1),
+            forest=load_estimator(folder).set_params(n_jobs=1),
             config=config,
             bands=package.bands,
             scheme=package.scheme,
@@ -196,6 +227,7 @@ class ForestModel:
             labels=package.labels,
             evaluation=package.evaluation,
             abstain_below=abstain_below,
+            package=package_id(folder),
         )
 
 

@@ -56,6 +56,7 @@ class Echo:
     overlap: int = 0
     batch: int = 1
     package: dict | None = None
+    radiometry: None = None
 
     @property
     def labels(self):

@@ -18,7 +18,7 @@ import jido
 from jido.errors import ModelError, OutputError
 from jido.geo import identify, unique_names
 from jido.io import file_sha256, write_labels
-from jido.io import package as module
+from jido.io import weights as module
 from jido.io.vectors import read_written
 from jido.labels import Labels, lcz_scheme
 from jido.methods import load_model
@@ -117,6 +117,7 @@ def test_files_of_a_package_and_no_pickle(folder):
         "config.json",
         "metrics.json",
         "model.skops",
+        "sample.npz",
         "training.gpkg",
     }
     with zipfile.ZipFile(folder / "model.skops") as archive:

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from jido.cli import assess, demo, doctor, labels, lcz, mapping, model
+from jido.cli import assess, demo, doctor, labels, lcz, mapping, model, polygons
 from jido.errors import JidoError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("map")(mapping.map_)
 app.command("assess")(assess.assess)
+app.command("polygons")(polygons.polygons)
 app.add_typer(labels.app, name="labels")
 app.add_typer(lcz.app, name="lcz")
 app.add_typer(model.app, name="model")

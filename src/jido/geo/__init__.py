@@ -1,5 +1,6 @@
 """Grids, images in memory, bands and indices. Opens no file, knows no torch."""
 
+from jido.geo.area import geodesic_area
 from jido.geo.bands import Band, band_table, identify, unique_names
 from jido.geo.blocks import (
     block_mean_sd,
@@ -10,12 +11,15 @@ from jido.geo.blocks import (
 )
 from jido.geo.indices import INDICES, Index
 from jido.geo.lattice import Tile, lattice, scaled
+from jido.geo.objects import NO_CLASS, Objects, trace_objects
 from jido.geo.raster import Raster, Window, pixel_size_m
 
 __all__ = [
     "INDICES",
+    "NO_CLASS",
     "Band",
     "Index",
+    "Objects",
     "Raster",
     "Tile",
     "Window",
@@ -24,10 +28,12 @@ __all__ = [
     "block_sum",
     "coarse_valid",
     "coarser",
+    "geodesic_area",
     "identify",
     "lattice",
     "neighbourhood_mean_sd",
     "pixel_size_m",
     "scaled",
+    "trace_objects",
     "unique_names",
 ]

@@ -1,27 +1,43 @@
 """The only place that opens files."""
 
+from jido.io.classmap import ClassMap
 from jido.io.cog import Plane, describe_rows, write_cog
 from jido.io.files import file_sha256, json_text, replacing, replacing_together, require_place
 from jido.io.mlm import mlm_item
 from jido.io.package import Package, package_id, read_config, require_package_place
+from jido.io.polygons import PolygonFile, polygon_file
 from jido.io.process import keep_memory, peak_rss_mb
-from jido.io.raster import RESAMPLING, Progress, Scene, geotiff_profile, read_image, write_codes, write_image
+from jido.io.radiometry import describe_scene
+from jido.io.raster import (
+    CACHE_MB,
+    RESAMPLING,
+    Progress,
+    Scene,
+    geotiff_profile,
+    read_image,
+    write_codes,
+    write_image,
+)
 from jido.io.sample import Sample
-from jido.io.style import aux_xml, qml
+from jido.io.style import aux_xml, polygon_qml, qml
 from jido.io.vectors import read_labels, write_labels
 from jido.io.weights import ESTIMATOR, TENSORS, load_estimator, load_tensors, write_estimator, write_tensors
 
 __all__ = [
+    "CACHE_MB",
     "ESTIMATOR",
     "RESAMPLING",
     "TENSORS",
+    "ClassMap",
     "Package",
     "Plane",
+    "PolygonFile",
     "Progress",
     "Sample",
     "Scene",
     "aux_xml",
     "describe_rows",
+    "describe_scene",
     "file_sha256",
     "geotiff_profile",
     "json_text",
@@ -31,6 +47,8 @@ __all__ = [
     "mlm_item",
     "package_id",
     "peak_rss_mb",
+    "polygon_file",
+    "polygon_qml",
     "qml",
     "read_config",
     "read_image",

@@ -4,33 +4,49 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jido.errors import JidoError, LabelsError, ModelError, OutputError
+from jido.errors import LabelsError, ModelError, OutputError
 from jido.geo import Band
+from jido.geo.radiometry import Radiometry
 from jido.io.files import file_sha256, json_text, replacing, require_place
+from jido.io.sample import SAMPLE, Sample
 from jido.io.vectors import read_written, write_labels
 from jido.labels import ClassScheme, Labels, LandClass
 
 FORMAT = 1
 """Version of the folder's layout; a newer one is refused."""
 
-TRUSTED = ["sklearn.tree._tree.Tree"]
-"""Types beyond skops' own list that a forest needs. A constant: never read from the file itself."""
+WEIGHTS = {"model.skops": ("scikit-learn", "skops"), "model.safetensors": ("torch", "safetensors")}
+"""What a method has learned: the file it may be in, and the libraries that read it."""
 
-ESTIMATOR, CONFIG, LABELS, METRICS, CARD = (
-    "model.skops",
+CONFIG, LABELS, METRICS, CARD, ITEM = (
     "config.json",
     "training.gpkg",
     "metrics.json",
     "README.md",
+    "item.json",
 )
 
-_FACTS = ("format", "method", "config", "bands", "scheme", "pixel_m", "versions", "sha256")
+_FILES = (*WEIGHTS, CONFIG, LABELS, METRICS, CARD, ITEM, SAMPLE)
+
+_FACTS = (
+    "format",
+    "method",
+    "config",
+    "bands",
+    "scheme",
+    "pixel_m",
+    "training_labels",
+    "radiometry",
+    "versions",
+    "sha256",
+)
 """What ``config.json`` says of every model, whatever its method."""
 
 
@@ -39,14 +55,15 @@ class Package:
     """What every model package says, whatever the method.
 
     Args:
-        method: name of the method that reads it (``forest``).
+        method: name of the method that reads it (``forest``, ``net``).
         config: settings of the method.
         bands: what the model reads, in order.
         scheme: classes, in the order of the probability planes.
         pixel_m: height and width in metres of the training pixels.
-        labels: the training labels.
-        evaluation: held-out figures and folds.
+        labels: the training labels, ``None`` where training had no geometries.
+        evaluation: held-out figures and folds; empty where nobody has judged the model.
         extra: more facts of the method (stride, halo, thresholds).
+        radiometry: what the numbers of the training images mean; ``None`` where nobody knows.
         versions: of the libraries that wrote the package; filled when saved.
     """
 
@@ -55,25 +72,41 @@ class Package:
     bands: tuple[Band, ...]
     scheme: ClassScheme
     pixel_m: tuple[float, float]
-    labels: Labels
+    labels: Labels | None
     evaluation: dict[str, Any]
     extra: dict[str, Any]
+    radiometry: Radiometry | None = None
     versions: dict[str, str] | None = None
 
-    def save(self, folder: str | Path, *, estimator: object) -> None:
-        """Write the folder with a scikit-learn estimator in it; an older package is replaced.
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        weights: str,
+        write: Callable[[Path], None],
+        sample: Sample,
+        item: dict[str, Any] | None = None,
+    ) -> None:
+        """Write the folder; an older package is replaced.
+
+        Args:
+            folder: where to.
+            weights: a file name of :data:`WEIGHTS`.
+            write: writes what was learned to the path it is given.
+            sample: what :func:`jido.methods.verify.verify_model` compares with.
+            item: STAC item that describes the model.
 
         Raises:
             OutputError: when the place cannot be written, the disk is full, or a folder that is
                 not empty and no model package stands there.
         """
-        import skops.io
-
         require_package_place(folder)
         with replacing(folder, folder=True) as fresh:
             fresh.mkdir()
-            skops.io.dump(estimator, fresh / ESTIMATOR, compression=8, compresslevel=6)  # 8: deflated
-            write_labels(self.labels, fresh / LABELS)
+            write(fresh / weights)
+            sample.write(fresh)
+            if self.labels is not None:
+                write_labels(self.labels, fresh / LABELS)
             facts = {
                 "format": FORMAT,
                 "method": self.method,
@@ -81,59 +114,74 @@ class Package:
                 "bands": [asdict(band) for band in self.bands],
                 "scheme": _scheme_to_dict(self.scheme),
                 "pixel_m": self.pixel_m,
+                "training_labels": self.labels is not None,
+                "radiometry": self.radiometry.to_dict() if self.radiometry else None,
                 **self.extra,
-                "versions": _versions(),
-                "sha256": file_sha256(fresh / ESTIMATOR),
+                "versions": _versions(WEIGHTS[weights]),
+                "sha256": file_sha256(fresh / weights),
             }
             _write_json(fresh / CONFIG, facts)
             _write_json(fresh / METRICS, self.evaluation)
-            (fresh / CARD).write_text(self._card(), encoding="utf-8")
+            if item is not None:
+                _write_json(fresh / ITEM, item)
+            (fresh / CARD).write_text(self._card(weights, item), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: str | Path, *, estimator: bool) -> tuple[Package, Any]:
-        """Read a folder; with ``estimator`` also the scikit-learn estimator in it.
+    def load(cls, folder: str | Path) -> Package:
+        """Read a folder, but for what was learned: ``jido.io.weights`` reads that.
 
         Raises:
-            ModelError: when it is no package, is newer than this Jido, is damaged, or its
-                estimator holds types that are not trusted.
+            ModelError: when it is no package, is newer than this Jido, or is damaged.
         """
         folder = Path(folder)
         facts = read_config(folder)
         try:
             scheme = _scheme_from_dict(facts["scheme"])
-            package = cls(
+            return cls(
                 method=facts["method"],
                 config=facts["config"],
                 bands=tuple(Band(**{**b, "valid_range": _pair(b["valid_range"])}) for b in facts["bands"]),
                 scheme=scheme,
                 pixel_m=(facts["pixel_m"][0], facts["pixel_m"][1]),
-                labels=read_written(folder / LABELS, scheme),
+                labels=read_written(folder / LABELS, scheme) if facts["training_labels"] else None,
                 evaluation=json.loads((folder / METRICS).read_text(encoding="utf-8")),
+                radiometry=Radiometry.from_dict(facts["radiometry"]) if facts["radiometry"] else None,
                 extra={key: value for key, value in facts.items() if key not in _FACTS},
                 versions=facts["versions"],
             )
-        except (LabelsError, OSError, ValueError, LookupError, TypeError) as err:
-            raise ModelError(f"{folder} is damaged ({_first_line(err)}): train the model again.") from err
-        return package, _load_estimator(folder, facts) if estimator else None
+        except (LabelsError, OSError, ValueError, LookupError, TypeError, AttributeError) as err:
+            raise ModelError(f"{folder} is damaged ({first_line(err)}): train the model again.") from err
 
-    def _card(self) -> str:
-        figures = self.evaluation["metrics"]
-        folds = self.evaluation["folds"]
-        rows = "\n".join(
-            f"| {name} | {_text(v['value'])} | {_text(v['lower'])} - {_text(v['upper'])} |"
-            for name, v in figures.items()
-        )
+    def _card(self, weights: str, item: dict[str, Any] | None) -> str:
         classes = ", ".join(f"{c.label} {c.name}" for c in self.scheme.classes)
+        labels = (
+            "There are no training labels in it.\n"
+            if self.labels is None
+            else "`training.gpkg` holds the training labels: scoring a map on them is resubstitution, not "
+            "accuracy.\n"
+        )
         return (
             f"# Model package: {self.method}\n\n"
             f"Reads {len(self.bands)} bands of {self.pixel_m[0]:g} x {self.pixel_m[1]:g} m: "
             f"{', '.join(b.name for b in self.bands)}.\n\nClasses ({self.scheme.name}): {classes}.\n\n"
+            f"{self._accuracy()}\n{labels}`{weights}` holds what was learned, without pickle. "
+            f"`{SAMPLE}` is an image and what the model said of it: `jido model verify` asks again."
+            f"{'' if item else ' No `item.json` (STAC): that is made for nets, with jido[stac].'}\n"
+        )
+
+    def _accuracy(self) -> str:
+        if not self.evaluation:
+            return "Nobody has judged how accurate it is.\n"
+        folds = self.evaluation["folds"]
+        rows = "\n".join(
+            f"| {name} | {_text(v['value'])} | {_text(v['lower'])} - {_text(v['upper'])} |"
+            for name, v in self.evaluation["metrics"].items()
+        )
+        return (
             f"Judged on {folds['k']} folds, {folds['kind']}"
             f"{' - THIS SPLIT LEAKS' if folds['leaks'] else ''}; 95 % intervals over whole polygons: "
             "they speak of new polygons drawn like these, not of every cell of a map.\n\n"
-            f"| figure | held out | 95 % interval |\n|---|---|---|\n{rows}\n\n"
-            "`training.gpkg` holds the training labels: scoring a map on them is resubstitution, "
-            "not accuracy. `model.skops` holds the estimator without pickle.\n"
+            f"| figure | held out | 95 % interval |\n|---|---|---|\n{rows}\n"
         )
 
 
@@ -171,7 +219,7 @@ def require_package_place(folder: str | Path) -> None:
     folder = Path(folder)
     require_place(folder, folder=True)
     held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    foreign = [name for name in held if name not in (ESTIMATOR, CONFIG, LABELS, METRICS, CARD)]
+    foreign = [name for name in held if name not in _FILES]
     if foreign or (held and not _is_package(folder)):
         raise OutputError(
             f"{folder} exists and holds what is no model package ({(foreign or held)[0]}): "
@@ -188,49 +236,26 @@ def _is_package(folder: Path) -> bool:
 
 
 def package_id(folder: str | Path) -> dict[str, str]:
-    """``name``, ``method`` and ``sha256`` of a model package, for the reports of its maps."""
+    """``name``, ``method``, ``sha256`` of what was learned and ``config_sha256`` of a model package."""
     facts = read_config(folder)
-    return {"name": Path(folder).resolve().name, "method": facts["method"], "sha256": facts["sha256"]}
+    return {
+        "name": Path(folder).resolve().name,
+        "method": facts["method"],
+        "sha256": facts["sha256"],
+        "config_sha256": file_sha256(Path(folder) / CONFIG),
+    }
 
 
-def _load_estimator(folder: Path, facts: dict[str, Any]) -> Any:
-    import skops.io
-    from skops.io.exceptions import UntrustedTypesFoundException
-
-    file = folder / ESTIMATOR
-    if not file.exists() or file_sha256(file) != facts["sha256"]:
-        raise ModelError(f"{file} is missing or was changed since training: train the model again.")
-    built_with, here = (
-        facts["versions"].get("scikit-learn", "(unknown)"),
-        importlib.metadata.version("scikit-learn"),
-    )
-    if built_with != here:
-        raise ModelError(
-            f"{folder} was trained with scikit-learn {built_with} but {here} is installed: "
-            f"pip install scikit-learn=={built_with}, or train it again."
-        )
-    try:
-        return skops.io.load(file, trusted=TRUSTED)
-    except UntrustedTypesFoundException as err:
-        raise ModelError(
-            f"{file} holds types that Jido does not trust and was not loaded: train the model again."
-        ) from err
-    except JidoError:
-        raise
-    except Exception as err:
-        raise ModelError(f"{file} cannot be read ({_first_line(err)}): train the model again.") from err
-
-
-def _versions() -> dict[str, str]:
-    names = ("jido", "numpy", "scikit-learn", "skops", "rasterio")
-    return {name: importlib.metadata.version(name) for name in names}
+def _versions(libraries: tuple[str, ...]) -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in ("jido", "numpy", "rasterio", *libraries)}
 
 
 def _write_json(path: Path, value: object) -> None:
     path.write_text(json_text(value, indent=1) + "\n", encoding="utf-8")
 
 
-def _first_line(err: Exception) -> str:
+def first_line(err: Exception) -> str:
+    """What an error of somebody else's says, short enough for a sentence of ours."""
     return (str(err).splitlines() or [type(err).__name__])[0].rstrip(". ")
 
 

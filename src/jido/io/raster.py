@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from rasterio.windows import Window as DiskWindow
 
 from jido.errors import ImageError
 from jido.geo import Band, Raster, Window, identify, lattice, unique_names
+from jido.geo.radiometry import KINDS, Conversion
 from jido.io.files import replacing
 from jido.labels import ClassScheme
 
@@ -102,6 +103,7 @@ class Scene:
         self.paths = [Path(p) for p in paths]
         self._recipe = ([str(path.resolve()) for path in self.paths], crs, resample)
         self.notes: list[str] = []
+        self.conversions: dict[str, Conversion] = {}
         self._stack = ExitStack()
         try:
             opened = [self._open(path, crs) for path in self.paths]
@@ -180,12 +182,32 @@ class Scene:
         """
         height, width = self.geobox.shape
         rows, cols = window or (slice(0, height), slice(0, width))
-        disk = DiskWindow.from_slices(rows, cols)
-        planes = [
-            self._read_file(path, source, index, disk)
-            for path, source, index in zip(self.paths, self._sources, self._planes, strict=True)
-        ]
-        return Raster(np.concatenate(planes), self.bands, self.geobox[rows, cols])
+        return Raster(self.pixels((rows, cols), self.names), self.bands, self.geobox[rows, cols])
+
+    def pixels(self, window: Window, names: Sequence[str]) -> np.ndarray:
+        """Some bands of a window, float32 (C, y, x) in the order of ``names``, NaN = no data.
+
+        Raises:
+            ImageError: when the file is damaged or cut short there.
+        """
+        disk = DiskWindow.from_slices(*window)
+        planes = np.concatenate(
+            [
+                self._read_file(path, source, index, disk)
+                for path, source, index in zip(self.paths, self._sources, self._planes, strict=True)
+            ]
+        )
+        for name, conversion in self.conversions.items():
+            planes[self.names.index(name)] = conversion.apply(planes[self.names.index(name)])
+        return planes if tuple(names) == self.names else planes[[self.names.index(name) for name in names]]
+
+    def converted(self, conversions: Mapping[str, Conversion]) -> Scene:
+        """The same open files, read with the numbers of the named bands converted."""
+        scene = object.__new__(Scene)  # a copy would open the files again
+        scene.__dict__ |= self.__dict__ | {"conversions": dict(conversions), "notes": list(self.notes)}
+        units = {name: KINDS[conversion.target].unit for name, conversion in conversions.items()}
+        scene.bands = tuple(replace(band, unit=units.get(band.name, band.unit)) for band in self.bands)
+        return scene
 
     def read_valid(self, *, progress: Progress | None = None) -> np.ndarray:
         """Bool mask (y, x) of the pixels with data in at least one band, read window by window."""
@@ -232,7 +254,7 @@ class Scene:
 
     def __reduce__(self) -> tuple[Callable[..., Scene], tuple[object, ...]]:
         """Another process opens the files for itself."""
-        return _reopened, self._recipe
+        return _reopened, (*self._recipe, self.conversions)
 
     def close(self) -> None:
         """Close the files."""
@@ -247,8 +269,10 @@ class Scene:
         self.close()
 
 
-def _reopened(paths: Sequence[str], crs: str | None, resample: str | None) -> Scene:
-    return Scene(paths, crs=crs, resample=resample)
+def _reopened(
+    paths: Sequence[str], crs: str | None, resample: str | None, conversions: Mapping[str, Conversion]
+) -> Scene:
+    return Scene(paths, crs=crs, resample=resample).converted(conversions)
 
 
 def read_image(path: str | Path, *, crs: str | None = None) -> Raster:

@@ -7,9 +7,11 @@ complete ``.qml`` (QGIS loads it by itself; one with opacity alone would wipe th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from jido.labels import ClassScheme
+from jido.labels import ClassScheme, LandClass
 
 # GDAL's numbers for the columns of an attribute table (GDALRATFieldUsage, GDALRATFieldType)
 _COLUMNS = (("Value", 0, 5), ("Label", 2, 2), ("Name", 2, 2), ("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8))
@@ -84,3 +86,56 @@ def qml(scheme: ClassScheme, *, band: int) -> str:
     ET.SubElement(root, "blendMode").text = "0"
     ET.indent(root)
     return "<!DOCTYPE qgis>\n" + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def read_classes(path: Path) -> dict[int, LandClass]:
+    """Code -> class, of the map ``path`` that :func:`aux_xml` was written beside; else empty."""
+    try:
+        root = ET.parse(path.with_name(path.name + ".aux.xml")).getroot()
+    except (OSError, ET.ParseError):
+        return {}
+    table = root.find("PAMRasterBand/GDALRasterAttributeTable")
+    columns = [] if table is None else [field.findtext("Name") for field in table.findall("FieldDefn")]
+    if table is None or columns != [name for name, _, _ in _COLUMNS]:
+        return {}
+    rows = ([cell.text or "" for cell in row.findall("F")] for row in table.findall("Row"))
+    return {
+        int(code): LandClass(int(code), label, name, "#{:02X}{:02X}{:02X}".format(*map(int, rgb)))
+        for code, label, name, *rgb in rows
+    }
+
+
+def polygon_qml(classes: Iterable[LandClass], *, column: str) -> str:
+    """Text of a QGIS style that fills polygons with the colour of the class whose code is in a column."""
+    root = ET.Element("qgis", version="3.22", styleCategories="Symbology")
+    renderer = ET.SubElement(root, "renderer-v2", type="categorizedSymbol", attr=column)
+    categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
+    for index, cls in enumerate(classes):
+        ET.SubElement(
+            categories,
+            "category",
+            value=str(cls.code),
+            type="long",
+            symbol=str(index),
+            label=f"{cls.label} {cls.name}".strip(),
+            render="true",
+        )
+        symbols.append(_fill(str(index), cls))
+    ET.SubElement(root, "layerGeometryType").text = "2"  # polygons
+    ET.indent(root)
+    return "<!DOCTYPE qgis>\n" + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _fill(name: str, cls: LandClass) -> ET.Element:
+    """A fill with an outline of the same colour, so that no light shines through between neighbours."""
+    symbol = ET.Element("symbol", name=name, type="fill", alpha="1", clip_to_extent="1")
+    layer = ET.SubElement(
+        symbol, "layer", {"class": "SimpleFill", "enabled": "1", "locked": "0", "pass": "0"}
+    )
+    colour = ",".join(map(str, (*cls.rgb, 255)))
+    options = {"color": colour, "style": "solid", "outline_color": colour, "outline_style": "solid",
+               "outline_width": "0.1", "outline_width_unit": "MM", "joinstyle": "bevel"}  # fmt: skip
+    table = ET.SubElement(layer, "Option", type="Map")
+    for key, value in options.items():
+        ET.SubElement(table, "Option", type="QString", name=key, value=value)
+    return symbol

@@ -2,6 +2,16 @@
 
 from jido.maps.assess import RESUBSTITUTION, assess, find_report
 from jido.maps.engine import MapResult, map_scene
+from jido.maps.polygons import PolygonsResult, polygonise
 from jido.maps.postfilter import gaussian_filter_lcz
 
-__all__ = ["RESUBSTITUTION", "MapResult", "assess", "find_report", "gaussian_filter_lcz", "map_scene"]
+__all__ = [
+    "RESUBSTITUTION",
+    "MapResult",
+    "PolygonsResult",
+    "assess",
+    "find_report",
+    "gaussian_filter_lcz",
+    "map_scene",
+    "polygonise",
+]

@@ -7,7 +7,6 @@ a second start goes on (:mod:`jido.maps.run`). The bytes of the map are the same
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +35,7 @@ from jido.maps.executors import TileDone, Work, cluster, in_cluster, in_threads
 from jido.maps.page import html_report
 from jido.maps.plan import Plan
 from jido.maps.postfilter import gaussian_filter_lcz, reach
+from jido.maps.radiometry import require_radiometry
 from jido.maps.report import map_report
 from jido.maps.run import Run, fingerprint, open_run, require_unchanged
 from jido.maps.tasks import NODATA, QUANTA, Done
@@ -116,7 +116,7 @@ def _require_order(model: Model, scene: Scene) -> None:
         )
 
 
-def _planes(model: Model, *, probabilities: bool) -> list[Plane]:
+def band_planes(model: Model, *, probabilities: bool) -> list[Plane]:
     """The bands of a map: a choice of the planes that a task gives (``tasks.planes_of``)."""
     names = band_names(model)
     # the filtered class stands in a plane behind the others until it is known
@@ -150,7 +150,7 @@ def _executed(
 ) -> Iterator[Iterator[Done]]:
     """The tasks done by whom the options name."""
     if workers is None and scheduler is None:
-        yield in_threads(work, tasks, threads=threads or os.cpu_count() or 1, tick=tick)
+        yield in_threads(work, tasks, threads=threads, tick=tick)
     else:
         with cluster(workers=workers, scheduler=scheduler) as client:
             yield in_cluster(work, tasks, client=client, tick=tick)
@@ -187,6 +187,7 @@ def map_scene(
     threads: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
+    convert: bool = False,
     restart: bool = False,
     progress: Progress | None = None,
 ) -> MapResult:
@@ -209,23 +210,26 @@ def map_scene(
         threads: predicting threads of this process; all cores without it.
         workers: start a Dask cluster of so many processes on this machine instead.
         scheduler: address of a Dask scheduler whose workers see the same files.
+        convert: bring images of another unit or processing to that of the training, where it can be done.
         restart: leave what an earlier run had finished.
         progress: told how far it is.
 
     Raises:
-        ModelError: when the scene does not fit the model, or the tiles do not.
+        ModelError: when the scene does not fit the model (bands, pixel size, radiometry), or the tiles
+            do not.
         ImageError: when an image is damaged, changes meanwhile, or has no data at all.
         ClusterError: when the workers cannot be reached.
         OutputError: when the map cannot be written.
     """
     start = time.perf_counter()
     require_fit(model, scene)
+    scene = require_radiometry(model, scene, convert=convert)
     path = Path(path)
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise OutputError(f"{path} is no name for a GeoTIFF: end it with .tif.")
     grid = coarser(scene.geobox, model.stride)
     plan = Plan.of(model, (grid.shape.y, grid.shape.x), tile=tile, overlap=overlap)
-    planes = _planes(model, probabilities=probabilities)
+    planes = band_planes(model, probabilities=probabilities)
     facts = fingerprint(model, scene, plan, {"probabilities": probabilities})
     work = Work(model, scene, plan, probabilities)
     with open_run(path, (grid.shape.y, len(planes), grid.shape.x), facts, restart=restart) as run:
@@ -268,7 +272,7 @@ def _write_package(
     full, chosen = run.folder / "map.vrt", run.folder / "chosen.vrt"
     single = [Plane(planes[0].name, 0, palette=model.scheme.palette)]
     for file, bands in ((full, planes), (chosen, single if single_band else planes)):
-        describe_rows(file, run.bytes.name, grid, bands, per_row=run.shape[1], nodata=NODATA)
+        describe_rows(file, run.bytes, grid, bands, per_row=run.shape[1], nodata=NODATA)
     beside = (
         html,
         html.with_suffix(".json"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -39,13 +41,25 @@ class Work:
     probabilities: bool = False
 
 
-def in_threads(work: Work, tasks: Iterable[int], *, threads: int, tick: TileDone) -> Iterator[Done]:
+def threads_of(asked: int | None) -> int:
+    """Threads that predict: as asked, else one for each core."""
+    return asked or os.cpu_count() or 1
+
+
+def in_threads(work: Work, tasks: Iterable[int], *, threads: int | None, tick: TileDone) -> Iterator[Done]:
     """Tasks one after the other; this thread reads and blends, ``threads`` others predict."""
     keep_memory()
     model, plan = work.model, work.plan
-    with ThreadPoolExecutor(threads) as pool:
-        ahead = 2 * threads if threads > 1 else 0
-        for task, answers in predicted(model, work.scene, plan, tasks, pool=pool, ahead=ahead):
+    threads = threads_of(threads)
+    with ThreadPoolExecutor(threads, initializer=one_thread) as pool:
+        for task, answers in predicted(
+            model,
+            work.scene,
+            plan,
+            tasks,
+            pool=pool,
+            ahead=2 * threads - 2,  # one thread: one at a time
+        ):
 
             def counted(answers: Iterator[Any] = answers) -> Iterator[Any]:
                 for answer in answers:
@@ -53,6 +67,12 @@ def in_threads(work: Work, tasks: Iterable[int], *, threads: int, tick: TileDone
                     tick(1)
 
             yield blend(model, plan, task, counted(), probabilities=work.probabilities)
+
+
+def one_thread() -> None:
+    """One thread within torch for the calling thread, where a model has loaded it."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 @contextmanager
@@ -152,5 +172,6 @@ def _on_worker(name: str, task: int) -> Done:
             f"A worker differs from this machine in {', '.join(holder.differs)}, so its part of the map "
             "would: give workers of one kind."
         )
+    one_thread()
     work = holder.work
     return run_task(work.model, work.scene, work.plan, task, probabilities=work.probabilities)

@@ -98,7 +98,7 @@ def read_tile(scene: Scene, model: Model, plan: Plan, row: int, col: int) -> Til
     y, x = row * step - halo, col * step - halo
     height, width = scene.geobox.shape
     rows, cols = slice(max(y, 0), min(y + side, height)), slice(max(x, 0), min(x + side, width))
-    data = scene.read((rows, cols)).select([band.name for band in model.bands]).data
+    data = scene.pixels((rows, cols), [band.name for band in model.bands])
     if data.shape[1:] != (side, side):
         inside, data = data, np.full((len(data), side, side), np.nan, dtype=np.float32)
         data[:, rows.start - y : rows.stop - y, cols.start - x : cols.stop - x] = inside
@@ -136,9 +136,8 @@ def _predict(model: Model, group: list[TileIn], size: int) -> list[np.ndarray | 
     full = [tile.pixels for tile in group if tile.valid.any()]
     if not full:
         return [None] * len(group)
-    batch = np.full((size, *full[0].shape), np.nan, dtype=np.float32)  # always of one size: the same bytes
-    for place, pixels in zip(batch, full, strict=False):
-        place[...] = pixels
+    blank = np.full_like(full[0], np.nan)
+    batch = np.stack(full + [blank] * (size - len(full)))  # always of one size: the same bytes
     found = iter(model.predict(batch))
     return [next(found) if tile.valid.any() else None for tile in group]
 
@@ -262,13 +261,15 @@ def planes_of(sums: Sums, rows: slice, model: Model, *, probabilities: bool = Fa
         strip = slice(x, x + STRIP)
         values, weights = sums.values[:, rows, strip], sums.weights[rows, strip]
         empty = weights == 0
-        scale = 1 / np.where(empty, np.float32(1), weights)
+        scale = 1 / np.maximum(weights, np.float32(1e-20))
         top, best = values[0].copy(), np.zeros(empty.shape, np.uint8)
         for i in range(1, k):
-            np.copyto(best, np.uint8(i), where=values[i] > top)
+            higher = values[i] > top
+            best *= ~higher  # arithmetic: writing through a mask takes ten times as long
+            best += higher * np.uint8(i)
             np.maximum(top, values[i], out=top)
         top *= scale
-        planes = [codes[best], np.rint(top * 100), top < model.abstain_below]
+        planes = [codes.take(best, mode="clip"), np.rint(top * 100), top < model.abstain_below]
         if probabilities:
             planes += [np.rint(plane * scale * QUANTA) for plane in values]
         for band, plane in enumerate(planes):

@@ -10,6 +10,7 @@ import numpy as np
 
 from jido.errors import ModelError
 from jido.geo import Band
+from jido.geo.radiometry import Radiometry
 from jido.io import read_config
 from jido.labels import ClassScheme, Labels
 
@@ -31,7 +32,8 @@ class Model(Protocol):
     - ``overlap``: what the cells of neighbouring tiles share and is blended, unless given.
 
     ``package`` names the package that the model was loaded from, with its hashes; ``None`` for a
-    model fresh from training. ``labels`` may be ``None`` where training had no geometries.
+    model fresh from training. ``radiometry`` says what the numbers of the training images mean,
+    ``None`` where nobody knows. ``labels`` may be ``None`` where training had no geometries.
     """
 
     @property
@@ -48,6 +50,8 @@ class Model(Protocol):
     def abstain_below(self) -> float: ...  # noqa: D102
     @property
     def package(self) -> dict[str, str] | None: ...  # noqa: D102
+    @property
+    def radiometry(self) -> Radiometry | None: ...  # noqa: D102
     @property
     def stride(self) -> int: ...  # noqa: D102
     @property

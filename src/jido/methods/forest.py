@@ -22,7 +22,18 @@ from pydantic import Field, ValidationError
 
 from jido.errors import LabelsError, ModelError
 from jido.geo import Band, block_sum, pixel_size_m
-from jido.io import ESTIMATOR, Package, Progress, Sample, Scene, load_estimator, package_id, write_estimator
+from jido.geo.radiometry import Radiometry
+from jido.io import (
+    ESTIMATOR,
+    Package,
+    Progress,
+    Sample,
+    Scene,
+    describe_scene,
+    load_estimator,
+    package_id,
+    write_estimator,
+)
 from jido.labels import (
     ClassScheme,
     Folds,
@@ -130,6 +141,7 @@ class ForestModel:
         evaluation: figures on held-out polygons, as in ``metrics.json``.
         abstain_below: confidence under which the map says "unsure".
         package: name and hashes of the package it was loaded from.
+        radiometry: what the numbers of the training images mean; ``None`` in old packages.
     """
 
     forest: ExtraTreesClassifier
@@ -141,6 +153,7 @@ class ForestModel:
     evaluation: dict[str, Any]
     abstain_below: float
     package: dict[str, str] | None = None
+    radiometry: Radiometry | None = None
 
     @property
     def stride(self) -> int:
@@ -189,7 +202,12 @@ class ForestModel:
             pixel_m=self.pixel_m,
             labels=self.labels,
             evaluation=self.evaluation,
-            extra={"stride": self.stride, "halo": self.halo, "abstain_below": self.abstain_below},
+            extra={
+                "stride": self.stride,
+                "halo": self.halo,
+                "abstain_below": self.abstain_below,
+            },
+            radiometry=self.radiometry,
         ).save(
             folder,
             weights=ESTIMATOR,
@@ -228,6 +246,7 @@ class ForestModel:
             evaluation=package.evaluation,
             abstain_below=abstain_below,
             package=package_id(folder),
+            radiometry=package.radiometry,
         )
 
 
@@ -309,6 +328,7 @@ def train_forest(
         labels=labels,
         evaluation=evaluation,
         abstain_below=evaluation["unsure"]["below"],
+        radiometry=describe_scene(scene),
     )
 
 

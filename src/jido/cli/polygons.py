@@ -1,0 +1,53 @@
+"""``jido polygons``: the objects of a map as polygons with class, probability and area."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jido.cli.console import naming, print_json, progress_bar, refuse_to_overwrite
+from jido.cli.options import JsonFlag, Quiet
+
+
+def polygons(
+    map_: Annotated[Path, typer.Argument(help="A class map.", metavar="MAP")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The polygons, .gpkg or .parquet.")],
+    class_: Annotated[
+        list[str] | None,
+        typer.Option("--class", help="Only this class: code, label or name; repeat it.", metavar="NAME"),
+    ] = None,
+    min_area: Annotated[float, typer.Option("--min-area", min=0, help="m²; drop smaller objects.")] = 0,
+    simplify: Annotated[
+        float,
+        typer.Option("--simplify", min=0, help="Metres an outline may leave the cells; neighbours may gap."),
+    ] = 0,
+    band: Annotated[int | None, typer.Option("--band", min=1, help="Band of the classes.")] = None,
+    json: JsonFlag = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write every object of a class map as a polygon, whole, with class, mean probability and area."""
+    from jido.errors import ImageError
+    from jido.maps import polygonise
+
+    refuse_to_overwrite(output, (map_,))
+    with naming(map_, ImageError), progress_bar(quiet=quiet or json) as progress:
+        result = polygonise(
+            map_,
+            output,
+            band=band,
+            classes=class_ or (),
+            min_area=min_area,
+            simplify=simplify,
+            progress=progress,
+        )
+    if json:
+        print_json(result.to_dict())
+        return
+    print(f"Polygons: {result.path}\n{result.objects:,} objects, {result.area_m2 / 1e6:,.4g} km²")
+    if result.dropped:
+        print(
+            f"{result.dropped:,} objects below {min_area:g} m² were dropped, "
+            f"{result.dropped_area_m2 / 1e6:,.4g} km² in all"
+        )

@@ -1,0 +1,223 @@
+"""Whether the numbers of a scene mean what the numbers of the training meant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jido.geo.radiometry.kinds import KINDS, OFFSET_PAIRS, Conversion
+from jido.geo.radiometry.order import LAWS, exchanged
+from jido.geo.radiometry.plausible import Q1, Q50, Q95, Q99
+from jido.geo.radiometry.record import AGAINST, Part, Radiometry
+
+SAME = "give images of the same processing as in training"
+"""The remedy that always helps."""
+
+_MANY = 64
+"""Pixels from which it says something that all have one value."""
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """Something in which a scene differs from the training.
+
+    Args:
+        code: ``scale``, ``offset``, ``decibels``, ``8-bit``, ``temperature``, ``unknown``, ``sign``,
+            ``constant``, ``order``, ``level``, or ``haze``.
+        names: the bands.
+        sentence: what was found, where, and what to do.
+        conversion: makes the numbers those of the training; ``None`` when nothing can.
+        refuses: ``False`` for a mere hint.
+    """
+
+    code: str
+    names: tuple[str, ...]
+    sentence: str
+    conversion: Conversion | None = None
+    refuses: bool = True
+
+
+def compare(trained: Radiometry, here: Radiometry) -> list[Mismatch]:
+    """What speaks against giving a scene to a model, band by band of the same name.
+
+    A landscape of another kind never does: snow, desert, night and open water keep the meaning of
+    their numbers. Bands that the training did not have are left out.
+
+    Args:
+        trained: radiometry of the scene that the model was trained on.
+        here: radiometry of the scene to be mapped.
+    """
+    found = []
+    for part in here.parts:
+        for other in trained.parts:
+            names = [name for name in part.bands if name in other.bands]
+            if names and part.family == other.family:
+                found += _compare_parts(other, part, names)
+    return found
+
+
+def _compare_parts(trained: Part, here: Part, names: list[str]) -> list[Mismatch]:
+    if _constant(here) and not _constant(trained):
+        text = f"Every pixel of {_where(here, names)} has the same value: give an image that shows something."
+        return [Mismatch("constant", tuple(names), text)]
+    numbers = _numbers(trained, here, names)
+    found = [numbers] if numbers else []
+    if trained.level and here.level and trained.level != here.level:
+        text = (
+            f"The metadata of {_where(here, names)} says processing level {here.level} ({here.stated}), the "
+            f"model was trained on level {trained.level}: {SAME}."
+        )
+        found.append(Mismatch("level", tuple(names), text))
+    if numbers is None or numbers.conversion:
+        found += _order(trained, here, names, numbers.conversion if numbers else None)
+    return found or _haze(trained, here, names)
+
+
+def _constant(part: Part) -> bool:
+    return all(band.low == band.high and band.count >= _MANY for band in part.bands.values())
+
+
+def _numbers(trained: Part, here: Part, names: list[str]) -> Mismatch | None:
+    """The numbers themselves: their unit, factor, offset or sign."""
+    start, end = f"{_where(here, names)} ", f", {_training(trained, names)}"
+    if not trained.kinds or (not here.kinds and here.family == "image"):
+        code = _magnitude(_quantiles(trained, names), _quantiles(here, names))
+        text = f"{start}hold {_example(here, names)}{end}: {SAME}."
+        return Mismatch(code, tuple(names), _capital(text)) if code else None
+    if not here.kinds:
+        text = f"{start}hold {_example(here, names)}, which no product of such a sensor holds{end}: {SAME}."
+        return Mismatch("unknown", tuple(names), _capital(text))
+    if _agree(trained, here) or _around_one(trained, here, names):
+        return None
+    source, target = KINDS[here.likely[0]], KINDS[trained.likely[0]]
+    able = "none" not in (source.curve, target.curve)
+    remedy = f"give --convert, or {SAME.removeprefix('give ')}" if able else SAME
+    return Mismatch(
+        _code(source.name, target.name),
+        tuple(names),
+        _capital(f"{start}{_looks(here, names)}{end}: {remedy}."),
+        Conversion(source.name, target.name) if able else None,
+    )
+
+
+def _agree(trained: Part, here: Part) -> bool:
+    """Whether some kind explains both; an odd one only where no usual one explains the scene better."""
+    usual = {name for name, is_usual in here.kinds.items() if is_usual}
+    if not trained.whole and not here.whole:
+        usual.discard("reflectance in percent")  # or a slope at night, x 10000: nothing tells
+    odd_too = not usual and (here.whole or not trained.whole)
+    return any(name in here.kinds and (here.kinds[name] or odd_too) for name in trained.likely)
+
+
+def _around_one(trained: Part, here: Part, names: list[str]) -> bool:
+    """Heights of 0.5 m and of 5 m: numbers between 0 and 1 by chance, not by their unit."""
+    chance = "numbers from 0 to 1" in (trained.likely[0], here.likely[0])
+    return chance and _ratio(_quantiles(trained, names), _quantiles(here, names)) < 20
+
+
+def _code(source: str, target: str) -> str:
+    pair = {source, target}
+    for name, code in (
+        ("8-bit numbers", "8-bit"),
+        ("decibels", "decibels"),
+        ("degrees Celsius", "temperature"),
+    ):
+        if name in pair:
+            return code
+    return "offset" if any(pair == set(pairs) for pairs in OFFSET_PAIRS.items()) else "scale"
+
+
+def _magnitude(trained: np.ndarray, here: np.ndarray) -> str:
+    """``scale`` or ``sign`` where numbers of no known kind are of different units, else empty.
+
+    A factor of 100 tells of it, and so does one scene below -3 with the other between 0 and 2, as
+    decibels and power are.
+    """
+    if _ratio(trained, here) >= 100:
+        return "scale"
+    for one, other in ((trained, here), (here, trained)):
+        if one[:, Q50].max() < -3 and other[:, Q1].min() >= 0 and other[:, Q95].max() <= 2:
+            return "sign"
+    return ""
+
+
+def _ratio(trained: np.ndarray, here: np.ndarray) -> float:
+    """How many times larger the numbers of one are; 1 where one has nothing but zeros."""
+    large = [float(np.abs(quantiles[:, [Q1, Q99]]).max()) for quantiles in (trained, here)]
+    return max(large) / min(large) if min(large) > 0 else 1.0
+
+
+def _order(trained: Part, here: Part, names: list[str], conversion: Conversion | None) -> list[Mismatch]:
+    """Bands that do not hold what their names say."""
+    remedy = "name the bands of the file (band descriptions) as they are, or give them in the right order"
+    for name, share in here.broken.items():
+        law = LAWS[name]
+        if share >= law.limit and trained.broken.get(name, 0) < law.limit / 2:
+            text = f"In {share:.0%} of the pixels of {_where(here, names)} {law.words}: {remedy}."
+            return [Mismatch("order", tuple(names), text)]
+    if here.family in ("radar", "thermal") or not (trained.correlation and here.correlation):
+        return []
+    quantiles = _quantiles(here, names)
+    if conversion:
+        quantiles = conversion.apply(quantiles)
+    correlations = [_correlation(part, names) for part in (trained, here)]
+    pairs = exchanged(_quantiles(trained, names), quantiles, correlations, names)
+    if not pairs:
+        return []
+    moved = ", ".join(f"{name} what {there} held" for name, there in pairs)
+    text = f"In {here.image} the bands look exchanged against the training: {moved}: {remedy}."
+    return [Mismatch("order", tuple(name for name, _ in pairs), text)]
+
+
+def _haze(trained: Part, here: Part, names: list[str]) -> list[Mismatch]:
+    """A hint only: air that was taken away in one scene and not in the other."""
+    if None in (trained.haze, here.haze) or trained.haze == here.haze:
+        return []
+    told = ("not corrected", "corrected") if here.haze else ("corrected", "not corrected")
+    text = (
+        f"By their darkest pixels {_where(here, names)} look {told[0]} for the atmosphere, and the images of "
+        f"the training {told[1]}: the map is only as good as the two are alike."
+    )
+    return [Mismatch("haze", tuple(names), text, refuses=False)]
+
+
+def _quantiles(part: Part, names: list[str]) -> np.ndarray:
+    return np.array([part.bands[name].quantiles for name in names])
+
+
+def _correlation(part: Part, names: list[str]) -> np.ndarray:
+    places = [list(part.bands).index(name) for name in names]
+    return np.array(part.correlation)[np.ix_(places, places)]
+
+
+def _where(part: Part, names: list[str]) -> str:
+    listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"{'band' if len(names) == 1 else 'bands'} {listed} of {part.image}"
+
+
+def _looks(here: Part, names: list[str]) -> str:
+    kinds = " or ".join(here.likely[:2])
+    if here.evidence == "metadata":
+        return f"hold {kinds} by the metadata ({here.stated}; {_example(here, names)})"
+    said = f", although the metadata says {here.stated}" if here.evidence == AGAINST else ""
+    return f"look like {kinds} ({_example(here, names)}){said}"
+
+
+def _training(trained: Part, names: list[str]) -> str:
+    kind = f"{trained.likely[0]} ({_example(trained, names)})" if trained.kinds else _example(trained, names)
+    return f"the model was trained on {kind}"
+
+
+def _example(part: Part, names: list[str]) -> str:
+    name = names[len(names) // 2]
+    whole = ", whole numbers" if part.whole else ""
+    return f"{name}: median {_number(part.bands[name].median)}{whole}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]

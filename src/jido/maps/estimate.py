@@ -1,0 +1,194 @@
+"""What a map will take, before it is made: tiles, memory, disk, and time from a short probe."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from jido.geo import coarser, pixel_size_m
+from jido.io import CACHE_MB, Plane, Scene, describe_rows, keep_memory, peak_rss_mb, write_cog
+from jido.maps.engine import band_planes, require_fit
+from jido.maps.executors import one_thread, threads_of
+from jido.maps.plan import Plan
+from jido.maps.postfilter import gaussian_filter_lcz
+from jido.maps.radiometry import require_radiometry
+from jido.maps.tasks import NODATA, Answer, blend, predicted, read_tile
+from jido.methods import Model
+
+PROBE_S = 10.0
+"""Seconds of prediction that are timed."""
+
+LOOKED_AT = 64
+"""Tiles that are read to see how many hold data."""
+
+SAMPLE = 1024
+"""Side in cells of the made-up map on which writing is timed."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a map will take.
+
+    Args:
+        tiles: number of tiles.
+        tiles_with_data: how many of them will be predicted, from a look at some.
+        megapixels: pixels of the scene, in millions.
+        cells: rows and columns of the map.
+        memory_mb: most memory of the process that maps.
+        worker_memory_mb: most memory of each Dask worker; ``None`` without workers.
+        disk_mb: most room beside the map until it is finished, the map itself included.
+        tiles_per_s: what the probe reached, tiles with data only.
+        seconds: of the whole, on this machine.
+    """
+
+    tiles: int
+    tiles_with_data: int
+    megapixels: float
+    cells: tuple[int, int]
+    memory_mb: float
+    worker_memory_mb: float | None
+    disk_mb: float
+    tiles_per_s: float
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of ``jido map --plan``."""
+        return asdict(self)
+
+
+def estimate_map(
+    model: Model,
+    scene: Scene,
+    *,
+    tile: int | None = None,
+    overlap: int | None = None,
+    probabilities: bool = False,
+    threads: int | None = None,
+    workers: int | None = None,
+    convert: bool = False,
+    probe_s: float = PROBE_S,
+) -> Estimate:
+    """Predict for some seconds in the middle of the scene and work out the rest; writes no map.
+
+    Workers are taken to be as fast as threads: the probe uses as many threads, at most one a core.
+
+    Raises:
+        ModelError: when the scene does not fit the model, or the tiles do not.
+    """
+    require_fit(model, scene)
+    scene = require_radiometry(model, scene, convert=convert)
+    grid = coarser(scene.geobox, model.stride)
+    plan = Plan.of(model, (grid.shape.y, grid.shape.x), tile=tile, overlap=overlap)
+    planes = band_planes(model, probabilities=probabilities)
+    total = plan.tiles[0] * plan.tiles[1]
+    full = round(total * _share_with_data(model, scene, plan))
+    predictors = min(workers, os.cpu_count() or 1) if workers else threads_of(threads)
+    first, rate = _probe(model, scene, plan, predictors, probe_s)
+    share = predictors / workers if workers else 1.0
+    seconds = first + full / rate * share + _closing_seconds(model, grid, planes)
+    rows_mb = grid.shape.y * grid.shape.x * len(planes) / 1e6
+    here, worker = _memory(model, plan, 0 if workers else predictors), _memory(model, plan, 1)
+    return Estimate(
+        tiles=total,
+        tiles_with_data=full,
+        megapixels=round(scene.geobox.shape.y * scene.geobox.shape.x / 1e6, 3),
+        cells=plan.shape,
+        memory_mb=round(here, 1),
+        worker_memory_mb=round(worker, 1) if workers else None,
+        disk_mb=round(rows_mb * 4 / 3 * 2, 1),  # rows with their overviews, and at worst the same in the COG
+        tiles_per_s=round(rate, 2),
+        seconds=round(seconds, 1),
+    )
+
+
+def _share_with_data(model: Model, scene: Scene, plan: Plan) -> float:
+    """From a lattice of tiles over the scene."""
+    rows, cols = plan.tiles
+    side = int(LOOKED_AT**0.5)
+    seen = [
+        bool(read_tile(scene, model, plan, row, col).valid.any())
+        for row in np.unique(np.linspace(0, rows - 1, side).round().astype(int)).tolist()
+        for col in np.unique(np.linspace(0, cols - 1, side).round().astype(int)).tolist()
+    ]
+    return sum(seen) / len(seen)
+
+
+class _EnoughError(Exception):
+    """The time of the probe is over."""
+
+
+def _probe(model: Model, scene: Scene, plan: Plan, threads: int, seconds: float) -> tuple[float, float]:
+    """Seconds to the first answer, and tiles with data per second from then on."""
+    keep_memory()
+    middle = plan.tasks // 2
+    start, first, full = time.perf_counter(), 0.0, 0
+
+    def counted(answers: Iterable[Answer]) -> Iterator[Answer]:
+        nonlocal first, full
+        for tile, found in answers:
+            yield tile, found
+            if found is None:
+                continue
+            first = first or time.perf_counter()
+            full += 1
+            if time.perf_counter() - first > seconds:
+                raise _EnoughError
+
+    try:
+        with ThreadPoolExecutor(threads, initializer=one_thread) as pool:
+            order = [*range(middle, plan.tasks), *range(middle)]
+            for task, answers in predicted(model, scene, plan, order, pool=pool, ahead=2 * threads - 2):
+                blend(model, plan, task, counted(answers))
+    except _EnoughError:
+        pass
+    end = time.perf_counter()
+    if full < 2:  # nothing to time: one tile, or none
+        return end - start, float("inf")
+    return first - start, (full - 1) / (end - first)
+
+
+def _closing_seconds(model: Model, grid: GeoBox, planes: list[Plane]) -> float:
+    """Time for filter and COG, from a small made-up map."""
+    side = SAMPLE
+    rng = np.random.default_rng(0)
+    rows = np.zeros((side, len(planes), side), np.uint8)
+    rows[:, 0] = np.array(model.scheme.codes, np.uint8)[
+        np.add.outer(np.arange(side), np.arange(side)) // 50 % len(model.scheme.codes)
+    ]
+    rows[:, 1:] = rng.integers(60, 100, rows[:, 1:].shape)
+    box = GeoBox((side, side), grid.affine, grid.crs)
+    start = time.perf_counter()
+    if planes[0].name == "lcz":
+        gaussian_filter_lcz(rows[:256, 0], cell_m=pixel_size_m(grid), nodata=NODATA)
+    filtering = (time.perf_counter() - start) * side / 256
+    with tempfile.TemporaryDirectory() as folder:
+        (file := Path(folder) / "rows.bil").write_bytes(rows.tobytes())
+        plain = [replace(plane, source=min(plane.source, len(planes) - 1)) for plane in planes]
+        start = time.perf_counter()
+        describe_rows(Path(folder) / "map.vrt", file, box, plain, per_row=len(planes), nodata=NODATA)
+        write_cog(Path(folder) / "map.vrt", Path(folder) / "map.tif")
+        writing = time.perf_counter() - start
+    return (filtering + writing) * grid.shape.y * grid.shape.x / side**2
+
+
+def _memory(model: Model, plan: Plan, predictors: int) -> float:
+    """MB: this process as it is, GDAL's blocks, a row of tiles with its seams, tiles under way.
+
+    A process that only writes (no predictors) holds rows of bytes and seams of two tasks a worker.
+    """
+    k, width = len(model.scheme.classes), plan.shape[1]
+    seam = (k + 1) * plan.overlap * width * 4
+    row = (k + 1) * plan.core * width * 4
+    tile = (len(model.bands) * plan.tile**2 * 4 + k * plan.core**2 * 4) * 4
+    moving = min(row, (k + 1) * plan.overlap * width * 4 + 2 * plan.step * width * (3 + k))
+    held = 4 * seam if not predictors else row + moving + 3 * seam + (3 * predictors + 1) * tile
+    return peak_rss_mb() + CACHE_MB + held / 1e6

@@ -194,7 +194,7 @@ def test_map_says_what_it_did(jido: Callable[..., Run], town: Town, model: Path,
     strict_json((tmp_path / "map.report.json").read_text())
 
 
-@pytest.mark.parametrize("workers", [(), ("--workers", 1), ("--workers", 2)])
+@pytest.mark.parametrize("workers", [(), ("--threads", 1), ("--workers", 2)])
 def test_a_map_has_the_same_bytes_every_time(
     jido: Callable[..., Run],
     town: Town,

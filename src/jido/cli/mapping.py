@@ -3,42 +3,65 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from jido.cli.console import naming, note, print_json, progress_bar, refuse_to_overwrite
 from jido.cli.options import Crs, Images, JsonFlag, Quiet, Resample
 
+if TYPE_CHECKING:
+    from jido.io import Scene
+    from jido.maps import Estimate
+    from jido.methods import Model
+
 
 def map_(
     model: Annotated[Path, typer.Argument(help="Folder of a model package.")],
     images: Images,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The map, a GeoTIFF.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The map, a GeoTIFF.")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say what it would take, from a probe of 10 seconds.")
+    ] = False,
+    stac: Annotated[
+        bool, typer.Option("--stac", help="The images are STAC items, mosaicked; the first ones on top.")
+    ] = False,
+    crs: Crs = None,
+    resolution: Annotated[
+        float | None, typer.Option("--resolution", help="With --stac: side of a pixel in units of --crs.")
+    ] = None,
+    bounds: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option("--bounds", help="With --stac: west south east north in degrees."),
+    ] = None,
+    resample: Resample = None,
+    convert: Annotated[
+        bool, typer.Option("--convert", help="Bring images of another unit or processing to the training's.")
+    ] = False,
     overlap: Annotated[
         int | None, typer.Option("--overlap", help="Pixels that tiles share and that are blended.")
     ] = None,
-    tile: Annotated[int | None, typer.Option("--tile", help="Side in pixels of what is read at once.")] = None,
+    tile: Annotated[
+        int | None, typer.Option("--tile", help="Side in pixels of what is read at once.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Threads that predict; one for each core.")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Start a Dask cluster of N processes here.")
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option("--scheduler", help="Dask scheduler whose workers see the same files.")
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Predicting threads without Dask; all cores.")
-    ] = None,
-    single_band: Annotated[
-        bool, typer.Option("--single-band", help="Write the class alone, palette inside the file.")
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Discard what a run that was cut off had finished.")
     ] = False,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Add a band per class, in steps of 0.4 %.")
     ] = False,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Discard what a run that was cut off had finished.")
+    single_band: Annotated[
+        bool, typer.Option("--single-band", help="Write the class alone, palette inside the file.")
     ] = False,
-    crs: Crs = None,
-    resample: Resample = None,
     json: JsonFlag = False,
     quiet: Quiet = False,
 ) -> None:
@@ -46,37 +69,77 @@ def map_(
 
     A run that was cut off goes on where it stood when the same command is given again.
     """
-    from jido.errors import ModelError
-    from jido.io import Scene, require_place
-    from jido.maps import map_scene
+    from jido.errors import ModelError, OutputError
+    from jido.io import require_place
+    from jido.maps import estimate_map, map_scene
     from jido.methods import load_model
 
-    refuse_to_overwrite(output, images)
-    require_place(output)
+    if output is None and not plan:
+        raise OutputError("The map needs a name: give it with -o map.tif, or ask for --plan only.")
+    if output is not None:
+        refuse_to_overwrite(output, images)
+        require_place(output)
     loaded = load_model(model)
-    with Scene(images, crs=crs, resample=resample) as scene:
+    how: dict[str, Any] = {
+        "tile": tile,
+        "overlap": overlap,
+        "threads": threads,
+        "workers": workers,
+        "convert": convert,
+        "probabilities": probabilities,
+    }
+    grid = {"crs": crs, "resample": resample}
+    with _opened(loaded, images, grid, stac=stac, resolution=resolution, bounds=bounds) as scene:
         for text in scene.notes:
             note(text, quiet=quiet)
-        with naming(model, ModelError), progress_bar(quiet=quiet or json) as progress:
-            result = map_scene(
-                loaded,
-                scene,
-                output,
-                single_band=single_band,
-                probabilities=probabilities,
-                tile=tile,
-                overlap=overlap,
-                threads=threads,
-                workers=workers,
-                scheduler=scheduler,
-                restart=restart,
-                progress=progress,
-            )
+        with naming(model, ModelError), progress_bar(quiet=quiet or json or plan) as progress:
+            if plan or output is None:
+                estimate = estimate_map(loaded, scene, **how)
+                print_json(estimate.to_dict()) if json else _print_estimate(estimate)
+                return
+            how |= {"scheduler": scheduler, "single_band": single_band, "restart": restart}
+            result = map_scene(loaded, scene, output, progress=progress, **how)
     if json:
         print_json(result.to_dict())
-    else:
-        print(f"Map: {result.path}\nReport: {result.report}")
-        print(
-            f"{result.tiles} tiles, {result.megapixels:g} megapixels, {result.seconds:g} s, "
-            f"peak {result.peak_rss_mb:.0f} MB"
-        )
+        return
+    print(f"Map: {result.path}\nReport: {result.report}")
+    gone_on = f", gone on after {result.resumed_bands} finished bands" if result.resumed_bands else ""
+    print(
+        f"{result.tiles} tiles, {result.megapixels:g} megapixels, {result.seconds:g} s, "
+        f"peak {result.peak_rss_mb:.0f} MB{gone_on}"
+    )
+
+
+def _opened(
+    model: Model,
+    images: list[Path],
+    grid: dict[str, Any],
+    *,
+    stac: bool,
+    resolution: float | None,
+    bounds: tuple[float, float, float, float] | None,
+) -> Scene:
+    """The images, or the mosaic of the items."""
+    from jido.errors import ImageError
+    from jido.io import Scene
+
+    if stac:
+        from jido.io.stac import StacScene
+
+        names = [band.name for band in model.bands]
+        return StacScene(images, bands=names, resolution=resolution, bounds=bounds, **grid)
+    if resolution is not None or bounds is not None:
+        raise ImageError("--resolution and --bounds go with --stac; other images have a grid of their own.")
+    return Scene(images, **grid)
+
+
+def _print_estimate(estimate: Estimate) -> None:
+    hours, rest = divmod(round(estimate.seconds), 3600)
+    worker = f", {estimate.worker_memory_mb:.0f} MB each worker" if estimate.worker_memory_mb else ""
+    rows, cols = estimate.cells
+    print(
+        f"{estimate.tiles} tiles ({estimate.tiles_with_data} with data), {estimate.megapixels:g} megapixel, "
+        f"{rows} x {cols} cells\n"
+        f"memory {estimate.memory_mb:.0f} MB{worker}, disk up to {estimate.disk_mb:.0f} MB\n"
+        f"{estimate.tiles_per_s:g} tiles/s in the probe, about {hours} h {rest // 60} min {rest % 60} s in all"
+    )

@@ -43,7 +43,8 @@ def geodesic_area(polygons: np.ndarray, crs: CRS) -> np.ndarray:
     xy, ring = shapely.get_coordinates(rings, return_index=True)
     with np.errstate(invalid="ignore"):  # off the earth coordinates are infinite
         lon, q, q_pole = _on_cylinder(xy, crs, geod)
-        east = np.where(np.diff(ring) == 0, (np.diff(lon) + np.pi) % (2 * np.pi) - np.pi, 0)
+        east = np.where(np.diff(ring) == 0, np.diff(lon), 0)
+        east -= 2 * np.pi * np.rint(east / (2 * np.pi))  # small steps keep all their digits
         to_left = np.bincount(ring[1:], -east * (q[1:] + q[:-1]) / 2, minlength=len(rings))
         around = np.rint(np.bincount(ring[1:], east, minlength=len(rings)) / (2 * np.pi))  # a pole
     inside = np.where(shapely.is_ccw(rings), to_left, -to_left) + 2 * np.pi * q_pole * np.abs(around)

@@ -2,14 +2,17 @@
 
 from jido.maps.assess import RESUBSTITUTION, assess, find_report
 from jido.maps.engine import MapResult, map_scene
+from jido.maps.estimate import Estimate, estimate_map
 from jido.maps.polygons import PolygonsResult, polygonise
 from jido.maps.postfilter import gaussian_filter_lcz
 
 __all__ = [
     "RESUBSTITUTION",
+    "Estimate",
     "MapResult",
     "PolygonsResult",
     "assess",
+    "estimate_map",
     "find_report",
     "gaussian_filter_lcz",
     "map_scene",

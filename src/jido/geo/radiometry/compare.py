@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from jido.geo.radiometry.kinds import KINDS, OFFSET_PAIRS, Conversion
-from jido.geo.radiometry.order import LAWS, exchanged
+from jido.geo.radiometry.likeness import alike_as, exchanged, quantiles
+from jido.geo.radiometry.order import LAWS
 from jido.geo.radiometry.plausible import Q1, Q50, Q95, Q99
 from jido.geo.radiometry.record import AGAINST, Part, Radiometry
 
@@ -82,22 +83,25 @@ def _numbers(trained: Part, here: Part, names: list[str]) -> Mismatch | None:
     """The numbers themselves: their unit, factor, offset or sign."""
     start, end = f"{_where(here, names)} ", f", {_training(trained, names)}"
     if not trained.kinds or (not here.kinds and here.family == "image"):
-        code = _magnitude(_quantiles(trained, names), _quantiles(here, names))
+        code = _magnitude(quantiles(trained, names), quantiles(here, names))
         text = f"{start}hold {_example(here, names)}{end}: {SAME}."
         return Mismatch(code, tuple(names), _capital(text)) if code else None
     if not here.kinds:
         text = f"{start}hold {_example(here, names)}, which no product of such a sensor holds{end}: {SAME}."
         return Mismatch("unknown", tuple(names), _capital(text))
-    if _agree(trained, here) or _around_one(trained, here, names):
-        return None
-    source, target = KINDS[here.likely[0]], KINDS[trained.likely[0]]
-    able = "none" not in (source.curve, target.curve)
+    conversion = alike_as(trained, here, names)
+    if not conversion:
+        if _agree(trained, here) or _around_one(trained, here, names):
+            return None
+        conversion = Conversion(here.likely[0], trained.likely[0])
+    looks = _looks(here, conversion.source, names)
+    able = "none" not in (KINDS[conversion.source].curve, KINDS[conversion.target].curve)
     remedy = f"give --convert, or {SAME.removeprefix('give ')}" if able else SAME
     return Mismatch(
-        _code(source.name, target.name),
+        _code(conversion),
         tuple(names),
-        _capital(f"{start}{_looks(here, names)}{end}: {remedy}."),
-        Conversion(source.name, target.name) if able else None,
+        _capital(f"{start}{looks}{end}: {remedy}."),
+        conversion if able else None,
     )
 
 
@@ -113,11 +117,11 @@ def _agree(trained: Part, here: Part) -> bool:
 def _around_one(trained: Part, here: Part, names: list[str]) -> bool:
     """Heights of 0.5 m and of 5 m: numbers between 0 and 1 by chance, not by their unit."""
     chance = "numbers from 0 to 1" in (trained.likely[0], here.likely[0])
-    return chance and _ratio(_quantiles(trained, names), _quantiles(here, names)) < 20
+    return chance and _ratio(quantiles(trained, names), quantiles(here, names)) < 20
 
 
-def _code(source: str, target: str) -> str:
-    pair = {source, target}
+def _code(conversion: Conversion) -> str:
+    pair = {conversion.source, conversion.target}
     for name, code in (
         ("8-bit numbers", "8-bit"),
         ("decibels", "decibels"),
@@ -156,13 +160,8 @@ def _order(trained: Part, here: Part, names: list[str], conversion: Conversion |
         if share >= law.limit and trained.broken.get(name, 0) < law.limit / 2:
             text = f"In {share:.0%} of the pixels of {_where(here, names)} {law.words}: {remedy}."
             return [Mismatch("order", tuple(names), text)]
-    if here.family in ("radar", "thermal") or not (trained.correlation and here.correlation):
-        return []
-    quantiles = _quantiles(here, names)
-    if conversion:
-        quantiles = conversion.apply(quantiles)
-    correlations = [_correlation(part, names) for part in (trained, here)]
-    pairs = exchanged(_quantiles(trained, names), quantiles, correlations, names)
+    several = here.family in ("optical", "image", "other") and len(names) > 2
+    pairs = exchanged(trained, here, names, conversion) if several else []
     if not pairs:
         return []
     moved = ", ".join(f"{name} what {there} held" for name, there in pairs)
@@ -182,26 +181,16 @@ def _haze(trained: Part, here: Part, names: list[str]) -> list[Mismatch]:
     return [Mismatch("haze", tuple(names), text, refuses=False)]
 
 
-def _quantiles(part: Part, names: list[str]) -> np.ndarray:
-    return np.array([part.bands[name].quantiles for name in names])
-
-
-def _correlation(part: Part, names: list[str]) -> np.ndarray:
-    places = [list(part.bands).index(name) for name in names]
-    return np.array(part.correlation)[np.ix_(places, places)]
-
-
 def _where(part: Part, names: list[str]) -> str:
     listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return f"{'band' if len(names) == 1 else 'bands'} {listed} of {part.image}"
 
 
-def _looks(here: Part, names: list[str]) -> str:
-    kinds = " or ".join(here.likely[:2])
+def _looks(here: Part, kind: str, names: list[str]) -> str:
     if here.evidence == "metadata":
-        return f"hold {kinds} by the metadata ({here.stated}; {_example(here, names)})"
+        return f"hold {kind} by the metadata ({here.stated}; {_example(here, names)})"
     said = f", although the metadata says {here.stated}" if here.evidence == AGAINST else ""
-    return f"look like {kinds} ({_example(here, names)}){said}"
+    return f"look like {kind} ({_example(here, names)}){said}"
 
 
 def _training(trained: Part, names: list[str]) -> str:

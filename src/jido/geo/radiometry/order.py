@@ -1,4 +1,4 @@
-"""Whether bands stand in their order: laws that no surface breaks, and likeness to the training."""
+"""Whether bands stand in their order: laws that no surface breaks, and how bands go together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 from scipy.stats import rankdata
 
 from jido.geo.radiometry.plausible import BLUE, GREEN, NIR, RED
@@ -102,31 +101,3 @@ def rank_correlation(values: np.ndarray) -> tuple[tuple[float, ...], ...]:
         return ()
     ranks = np.stack([rankdata(band) for band in values])
     return tuple(tuple(round(float(c), 3) for c in row) for row in np.corrcoef(ranks))
-
-
-def exchanged(
-    trained: np.ndarray, here: np.ndarray, correlations: Sequence[np.ndarray], names: Sequence[str]
-) -> list[tuple[str, str]]:
-    """Bands that look exchanged: pairs of the name in the image and the name in training.
-
-    Only when the scene looks just like the training once bands are exchanged, in all quantiles
-    and in the correlation between bands, and unlike it as they stand. Another landscape looks like
-    the training in no order, so it gives no pair.
-
-    Args:
-        trained: quantiles (C, Q) of the training.
-        here: quantiles (C, Q) of the scene, as numbers of the same kind.
-        correlations: of the training and of the scene, each (C, C).
-        names: of the bands.
-    """
-    span = np.mean(trained[:, -1] - trained[:, 0])
-    if span <= 0:
-        return []
-    cost = np.abs(here[None] - trained[:, None]).mean(axis=2) / span
-    _, found = linear_sum_assignment(cost)
-    best, as_named = cost[np.arange(len(found)), found], np.diag(cost)
-    there, seen = correlations[0], correlations[1][np.ix_(found, found)]
-    alike = best.mean() < 0.06 and np.abs(there - seen).mean() < 0.2
-    if not alike or as_named.mean() < 0.1 or as_named.mean() < 4 * best.mean():
-        return []
-    return [(names[j], names[i]) for i, j in enumerate(found.tolist()) if i != j and as_named[i] > 0.1]

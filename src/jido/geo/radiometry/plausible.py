@@ -88,7 +88,7 @@ def _optical(seen: Seen, kind: Kind) -> bool | None:
     fraction = seen.whole and kind.scale == 1 and seen.high > 1
     if below.any() or above.any() or white or black or fraction:
         return None
-    if kind.name in OFFSET_PAIRS and dark_floor(seen, kind) > 0.075:
+    if kind.name in OFFSET_PAIRS and 0.075 < dark_floor(seen, kind) < 0.17:
         return None
     return brightest >= 0.05 and not (seen.whole and kind.name == "reflectance in percent")
 
@@ -103,14 +103,14 @@ def dark_floor(seen: Seen, kind: Kind) -> float:
     if red is None or nir is None or green is None:
         return float("nan")
     reflectance = kind.to_quantity(seen.values)
-    leaf = reflectance[nir] - reflectance[red]
+    leaf = np.where(reflectance[red] < 0.3, reflectance[nir] - reflectance[red], 0)
     if swir is None:
         dark = leaf > 0.25
     else:
         fall = reflectance[nir] - reflectance[swir]
         water = (reflectance[green] - reflectance[nir] > 0.01) & (fall > -0.02)
         dark = ((leaf > 0.15) & (fall > 0.05)) | (water & (reflectance.max(axis=0) < 0.3))
-    if dark.sum() < max(200, 0.05 * np.isfinite(leaf).sum()):
+    if dark.sum() < max(200, 0.05 * np.isfinite(reflectance[nir]).sum()):
         return float("nan")
     return float(np.quantile(np.nanmin(reflectance[:, dark], axis=0), 0.1))
 

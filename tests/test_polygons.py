@@ -1,0 +1,485 @@
+"""Objects of a map as polygons: whole whatever the strips, with exact means and areas on the ellipsoid."""
+
+from __future__ import annotations
+
+import importlib.util
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import geopandas
+import numpy as np
+import pyogrio
+import pyproj
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from conftest import Refused, Run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasterio.features import shapes
+
+from jido.geo import NO_CLASS, geodesic_area, trace_objects
+from jido.io import aux_xml
+from jido.labels import lcz_scheme
+from jido.maps import polygonise
+
+HONG_KONG = Path(__file__).parents[2] / "shared/data/lcz_hongkong/lcz_gt.tif"
+NODATA = 255
+TEN_METRES = Affine(10, 0, 500_000, 0, -10, 5_300_000)
+
+
+def strips(codes: np.ndarray, heights: list[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The rows in strips of these heights, over and over; values are 0, 1, 2, ... cell by cell."""
+    values = np.arange(codes.size).reshape(codes.shape)
+    top, k = 0, 0
+    while top < len(codes):
+        end = top + heights[k % len(heights)]
+        yield codes[top:end], values[top:end]
+        top, k = end, k + 1
+
+
+def traced(codes: np.ndarray, heights: list[int]) -> tuple[np.ndarray, ...]:
+    """Polygons, codes, cells and totals in the order of their text."""
+    found = trace_objects(strips(codes, heights), width=codes.shape[1])
+    polygons, *rest = (np.concatenate(column) for column in zip(*found, strict=True))
+    assert shapely.is_valid(polygons).all()
+    return ordered(polygons, *rest)
+
+
+def ordered(polygons: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
+    same = shapely.normalize(polygons)
+    order = np.argsort(shapely.to_wkt(same)) if len(same) else []
+    return same[order], *(np.asarray(column)[order] for column in columns)
+
+
+def at_once(codes: np.ndarray, transform: Affine | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """What GDAL makes of the whole array."""
+    found = shapes(
+        codes.astype(np.int32),
+        mask=codes != NO_CLASS,
+        connectivity=4,
+        transform=transform or Affine.identity(),
+    )
+    pairs = [(shapely.geometry.shape(shape), int(code)) for shape, code in found]
+    polygons = np.array([polygon for polygon, _ in pairs], dtype=object)
+    return ordered(polygons, np.array([code for _, code in pairs], dtype=np.int64))
+
+
+def same(one: np.ndarray, other: np.ndarray) -> bool:
+    return len(one) == len(other) and bool(shapely.equals_exact(one, other, tolerance=0).all())
+
+
+def drawn(text: str) -> np.ndarray:
+    """``#`` is class 1, ``.`` nothing, a digit a class."""
+    rows = [row.strip() for row in text.strip().splitlines()]
+    return np.array([[{"#": 1, ".": NO_CLASS}.get(c) or int(c) for c in row] for row in rows])
+
+
+# -- tracing -----------------------------------------------------------------------------------
+
+
+@st.composite
+def rasters(draw: st.DrawFn) -> np.ndarray:
+    """Few classes, so that objects wind, touch at corners and hold each other."""
+    height, width = draw(st.integers(1, 40)), draw(st.integers(1, 40))
+    classes, zoom = draw(st.integers(1, 3)), draw(st.sampled_from([1, 1, 2, 5]))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    codes = random.integers(0, classes + 1, (-(-height // zoom), -(-width // zoom)))
+    codes = np.kron(codes, np.ones((zoom, zoom), dtype=np.int64))[:height, :width]
+    return np.where(codes == 0, NO_CLASS, codes) if draw(st.booleans()) else codes
+
+
+@settings(max_examples=150, deadline=None)
+@given(rasters(), st.lists(st.integers(1, 12), min_size=1, max_size=4))
+def test_strips_give_what_the_whole_gives(codes: np.ndarray, heights: list[int]):
+    polygons, found, cells, totals = traced(codes, heights)
+    expected, classes = at_once(codes)
+    assert same(polygons, expected)
+    assert (found == classes).all()
+    assert (cells == shapely.area(polygons)).all()
+    _, _, _, whole = traced(codes, [len(codes)])
+    assert (totals == whole).all()
+    assert totals.sum() == np.flatnonzero(codes != NO_CLASS).sum()
+
+
+SPIRAL = """
+    #########
+    ........#
+    #######.#
+    #.....#.#
+    #.###.#.#
+    #.#...#.#
+    #.#####.#
+    #.......#
+    #########
+"""
+COMB = """
+    #.#.#.#
+    #.#.#.#
+    #.###.#
+    #.....#
+    #######
+"""
+RINGS = """
+    2222222
+    2#####2
+    2#222#2
+    2#2.2#2
+    2#222#2
+    2#####2
+    2222222
+"""
+
+
+@pytest.mark.parametrize("height", [1, 2, 3, 100])
+@pytest.mark.parametrize(("text", "objects"), [(SPIRAL, 1), (COMB, 2), (RINGS, 3)])
+def test_an_object_that_crosses_every_border_is_whole(text: str, objects: int, height: int):
+    codes = drawn(text)
+    polygons, *_ = traced(codes, [height])
+    assert len(polygons) == objects
+    assert same(polygons, at_once(codes)[0])
+
+
+def test_no_vertex_is_left_where_strips_met():
+    [square], *_ = traced(np.ones((9, 5), dtype=np.int64), [2])
+    assert square.equals(shapely.box(0, 0, 5, 9))
+    assert len(square.exterior.coords) == 5
+
+
+def test_a_hole_that_touches_the_shell_is_a_hole():
+    [polygon], *_ = traced(drawn("###\n#.#\n##."), [1])
+    assert len(polygon.interiors) == 1
+    assert polygon.is_valid
+
+
+def test_cells_that_touch_at_a_corner_are_two_objects():
+    assert len(traced(drawn("#.\n.#"), [1])[0]) == 2
+
+
+def test_objects_are_given_out_before_the_end():
+    """A column of islands: only the open one is held."""
+    codes = np.full((400, 6), NO_CLASS)
+    codes[::4, 2:4] = 1
+    taken = 0
+
+    def counted() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        nonlocal taken
+        for strip in strips(codes, [4]):
+            taken += 1
+            yield strip
+
+    given_out = 0
+    for objects in trace_objects(counted(), width=6):
+        given_out += len(objects.codes)
+        assert taken - given_out <= 3
+    assert given_out == 100
+
+
+# -- areas -------------------------------------------------------------------------------------
+
+
+def geod_area(polygon: shapely.Polygon, crs: pyproj.CRS, step: float) -> float:
+    """By geodesics between points that are close together."""
+    to_degrees = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+    earth = shapely.transform(
+        shapely.segmentize(polygon, step), lambda xy: np.column_stack(to_degrees.transform(*xy.T))
+    )
+    return abs(crs.get_geod().geometry_area_perimeter(earth)[0])
+
+
+@pytest.mark.parametrize(
+    ("crs", "box", "step"),
+    [
+        (32632, (500_000, 5_300_000, 500_010, 5_300_010), 10),
+        (32632, (300_000, 5_300_000, 400_000, 5_400_000), 500),
+        (4326, (7, 50, 10, 52), 0.005),
+        (4326, (179, 50, 181, 52), 0.005),  # across the date line
+        (3857, (0, 8_000_000, 100_000, 8_100_000), 500),
+        (3413, (-300_000, -300_000, 300_000, 300_000), 200),  # around the pole
+        (2263, (900_000, 200_000, 910_000, 210_000), 100),  # in feet
+    ],
+)
+def test_area_is_geodesic(crs: int, box: tuple[float, ...], step: float):
+    crs = pyproj.CRS(crs)
+    hole = shapely.box(
+        *(np.repeat([box[:2]], 2, axis=0) + np.outer([0.4, 0.6], np.subtract(box[2:], box[:2]))).ravel()
+    )
+    polygon = shapely.box(*box).difference(hole)
+    [area] = geodesic_area(np.array([polygon]), crs)
+    expected = geod_area(shapely.box(*box), crs, step) - geod_area(hole, crs, step)
+    assert area == pytest.approx(expected, rel=3e-7)
+
+
+def test_the_whole_earth_has_its_area():
+    sphere = pyproj.CRS.from_dict({"proj": "longlat", "R": 1000})
+    [area] = geodesic_area(np.array([shapely.box(-180, -90, 180, 90)]), sphere)
+    assert area == pytest.approx(4 * np.pi * 1000**2)
+
+
+def test_off_the_earth_there_is_no_area():
+    crs = pyproj.CRS.from_dict({"proj": "ortho", "lat_0": 0, "lon_0": 0})
+    boxes = shapely.box([0, 6e6], [0, 6e6], [1e5, 6.1e6], [1e5, 6.1e6])
+    assert np.isnan(geodesic_area(boxes, crs)).tolist() == [False, True]
+
+
+# -- from file to file -------------------------------------------------------------------------
+
+
+def write_map(path: Path, *planes: np.ndarray, names: tuple[str, ...] = (), **profile: Any) -> Path:
+    defaults = {"driver": "GTiff", "height": planes[0].shape[0], "width": planes[0].shape[1],
+                "count": len(planes), "dtype": planes[0].dtype, "nodata": NODATA, "crs": "EPSG:32632",
+                "transform": TEN_METRES}  # fmt: skip
+    with rasterio.open(path, "w", **defaults | profile) as sink:
+        sink.write(np.stack(planes))
+        for i, name in enumerate(names, start=1):
+            sink.set_band_description(i, name)
+    return path
+
+
+@pytest.fixture(scope="module")
+def planes() -> np.ndarray:
+    """Class, filtered class, confidence, abstention of 60 x 50 cells; a corner is without data."""
+    random = np.random.default_rng(0)
+    small = random.choice([2, 6, 14, 17], (20, 25), p=[0.4, 0.3, 0.2, 0.1])
+    codes = np.kron(small, np.ones((3, 2), dtype=np.int64))
+    found = np.stack([codes, np.full_like(codes, 6), random.integers(30, 101, codes.shape), codes % 2])
+    found[:, :7, :5] = NODATA
+    return found.astype(np.uint8)
+
+
+@pytest.fixture
+def lcz_map(planes: np.ndarray, tmp_path: Path) -> Path:
+    """A map package without its report, in blocks of 16 x 16."""
+    names = ("lcz", "lczFilter", "classProbability", "abstain")
+    path = write_map(
+        tmp_path / "map.tif", *planes, names=names, alpha="NO", tiled=True, blockxsize=16, blockysize=16
+    )
+    path.with_name("map.tif.aux.xml").write_text(aux_xml(lcz_scheme(), (1, 2)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(params=[1 << 20, 150])
+def strip(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Everything in one strip, and three rows at a time."""
+    monkeypatch.setattr("jido.io.classmap.STRIP", request.param)
+    return request.param
+
+
+def read(path: Path) -> geopandas.GeoDataFrame:
+    return geopandas.read_file(path, layer="polygons")
+
+
+def test_a_map_becomes_polygons(lcz_map: Path, planes: np.ndarray, tmp_path: Path, strip: int):
+    result = polygonise(lcz_map, tmp_path / "out.gpkg")
+    frame = read(tmp_path / "out.gpkg")
+    codes = np.where(planes[0] == NODATA, NO_CLASS, planes[0].astype(np.int64))
+    expected, classes = at_once(codes, TEN_METRES)
+    polygons, order = ordered(frame.geometry.to_numpy(), np.arange(len(frame)))
+    frame = frame.iloc[order]
+    assert frame.crs == "EPSG:32632"
+    assert same(polygons, expected)
+    assert (frame["class"] == classes).all()
+    assert set(zip(frame["class"], frame["label"], frame["name"], strict=True)) == {
+        (c.code, c.label, c.name) for c in lcz_scheme().classes if c.code in (2, 6, 14, 17)
+    }
+    for polygon, mean in zip(polygons, frame["mean_probability"], strict=True):
+        inside = rasterio.features.rasterize([polygon], out_shape=codes.shape, transform=TEN_METRES) == 1
+        assert mean == pytest.approx(planes[2][inside].astype(float).mean() / 100, rel=1e-14)
+    assert frame["area_m2"].to_numpy() == pytest.approx(
+        [geod_area(polygon, pyproj.CRS(32632), 10) for polygon in polygons], rel=1e-6
+    )
+    assert result.to_dict() == {
+        "polygons": str(tmp_path / "out.gpkg"),
+        "objects": len(frame),
+        "area_m2": pytest.approx(frame["area_m2"].sum()),
+        "dropped": 0,
+        "dropped_area_m2": 0,
+    }
+
+
+def test_the_filtered_class_has_no_probability(lcz_map: Path, tmp_path: Path):
+    polygonise(lcz_map, tmp_path / "out.gpkg", band=2)
+    [row] = read(tmp_path / "out.gpkg").itertuples()
+    assert np.isnan(row.mean_probability)
+    assert row.label == "6"
+
+
+@pytest.mark.parametrize("names", [["D", "2"], ["14", "compact MIDRISE"]])
+def test_only_some_classes(lcz_map: Path, tmp_path: Path, names: list[str]):
+    everything = polygonise(lcz_map, tmp_path / "all.gpkg")
+    some = polygonise(lcz_map, tmp_path / "some.gpkg", classes=names)
+    frame = read(tmp_path / "some.gpkg")
+    assert set(frame["class"]) == {2, 14}
+    assert len(frame) == some.objects == read(tmp_path / "all.gpkg")["class"].isin([2, 14]).sum()
+    assert some.objects < everything.objects
+
+
+def test_small_objects_are_dropped_and_counted(lcz_map: Path, tmp_path: Path):
+    everything = polygonise(lcz_map, tmp_path / "all.gpkg")
+    large = polygonise(lcz_map, tmp_path / "large.gpkg", min_area=2000)
+    areas = read(tmp_path / "all.gpkg")["area_m2"]
+    assert 0 < large.objects == (areas >= 2000).sum()
+    assert large.dropped == (areas < 2000).sum() > 0
+    assert large.dropped_area_m2 == pytest.approx(areas[areas < 2000].sum())
+    assert large.area_m2 + large.dropped_area_m2 == pytest.approx(everything.area_m2)
+    assert read(tmp_path / "large.gpkg")["area_m2"].min() >= 2000
+
+
+def test_simplified_outlines_stay_near_and_areas_stay_true(tmp_path: Path):
+    steps = np.tri(40, dtype=np.uint8)
+    path = write_map(tmp_path / "map.tif", steps, nodata=0)
+    polygonise(path, tmp_path / "steps.gpkg")
+    polygonise(path, tmp_path / "slope.gpkg", simplify=10)
+    [steps_row], [slope_row] = (read(tmp_path / f"{n}.gpkg").itertuples() for n in ("steps", "slope"))
+    assert len(slope_row.geometry.exterior.coords) <= 6 < len(steps_row.geometry.exterior.coords)
+    assert slope_row.geometry.is_valid
+    assert slope_row.geometry.hausdorff_distance(steps_row.geometry) <= 10
+    assert slope_row.area_m2 == steps_row.area_m2
+
+
+def test_a_raster_of_another_program(tmp_path: Path, strip: int):
+    """Negative codes, no nodata, a palette of its own; 0 is a class."""
+    codes = np.array([[-3, -3, 0], [0, 70_000, 0]], dtype=np.int32)
+    polygonise(write_map(tmp_path / "plain.tif", codes, nodata=None), tmp_path / "out.gpkg")
+    frame = read(tmp_path / "out.gpkg")
+    assert sorted(frame["class"]) == [-3, 0, 0, 70_000]
+    assert (frame["label"] == frame["class"].astype(str)).all()
+    assert frame["mean_probability"].isna().all()
+
+
+def test_a_map_without_data_gives_an_empty_layer(tmp_path: Path):
+    path = write_map(tmp_path / "map.tif", np.full((4, 4), NODATA, np.uint8))
+    assert polygonise(path, tmp_path / "out.gpkg").objects == 0
+    assert pyogrio.read_info(tmp_path / "out.gpkg", layer="polygons")["features"] == 0
+
+
+# -- what other programs find ------------------------------------------------------------------
+
+
+def stored_style(path: Path) -> ET.Element:
+    """The style that QGIS takes by itself, looked for as QGIS does."""
+    with sqlite3.connect(path) as base:
+        [(geometry,)] = base.execute(
+            "SELECT column_name FROM gpkg_geometry_columns WHERE table_name = 'polygons'"
+        )
+        assert ("layer_styles", "attributes") in base.execute(
+            "SELECT table_name, data_type FROM gpkg_contents"
+        ).fetchall()
+        [(text,)] = base.execute(
+            "SELECT styleQML FROM layer_styles WHERE f_table_schema = '' AND f_table_name = 'polygons' "
+            "AND f_geometry_column = ? AND useAsDefault = 1 ORDER BY update_time",
+            [geometry],
+        )
+    assert text.startswith("<!DOCTYPE qgis")
+    return ET.fromstring(text)
+
+
+def colours(style: ET.Element) -> dict[str, tuple[str | None, str | None]]:
+    """Code -> legend and colour."""
+    renderer = style.find("renderer-v2")
+    assert (renderer.get("type"), renderer.get("attr")) == ("categorizedSymbol", "class")
+    fill = "symbols/symbol[@name='{}']/layer[@class='SimpleFill']/Option/Option[@name='color']"
+    return {
+        c.get("value"): (c.get("label"), renderer.find(fill.format(c.get("symbol"))).get("value"))
+        for c in renderer.findall("categories/category")
+    }
+
+
+def test_geopackage_carries_its_style(lcz_map: Path, tmp_path: Path):
+    polygonise(lcz_map, tmp_path / "out.gpkg")
+    assert colours(stored_style(tmp_path / "out.gpkg")) == {
+        str(c.code): (f"{c.label} {c.name}", ",".join(map(str, (*c.rgb, 255))))
+        for c in lcz_scheme().classes
+        if c.code in (2, 6, 14, 17)
+    }
+
+
+def test_the_style_takes_the_palette_of_the_file(tmp_path: Path):
+    path = write_map(tmp_path / "map.tif", np.array([[1, 9]], np.uint8))
+    with rasterio.open(path, "r+") as sink:
+        sink.write_colormap(1, {1: (10, 20, 30, 255), 9: (40, 50, 60, 255)})
+    polygonise(path, tmp_path / "out.gpkg")
+    assert colours(stored_style(tmp_path / "out.gpkg")) == {
+        "1": ("1", "10,20,30,255"),
+        "9": ("9", "40,50,60,255"),
+    }
+
+
+def test_geoparquet_is_the_same(lcz_map: Path, tmp_path: Path, strip: int):
+    pytest.importorskip("pyarrow", reason="GeoParquet needs pyarrow")
+    polygonise(lcz_map, tmp_path / "out.gpkg")
+    polygonise(lcz_map, tmp_path / "out.parquet")
+    one, other = read(tmp_path / "out.gpkg"), geopandas.read_parquet(tmp_path / "out.parquet")
+    assert other.crs == one.crs
+    assert same(one.geometry.to_numpy(), other.geometry.to_numpy())
+    columns = ["class", "label", "name", "mean_probability", "area_m2"]
+    assert one[columns].equals(other[columns])
+
+
+# -- the command -------------------------------------------------------------------------------
+
+
+def test_command_gives_json_and_words(jido: Callable[..., Run], lcz_map: Path, tmp_path: Path):
+    out = tmp_path / "new" / "out.gpkg"
+    run = jido("polygons", lcz_map, "-o", out, "--json", "--class", "D", "--class", "2", "--min-area", 1000)
+    assert run.code == 0
+    assert set(run.json) == {"polygons", "objects", "area_m2", "dropped", "dropped_area_m2"}
+    assert run.json["objects"] == len(read(out))
+    words = jido("polygons", lcz_map, "-o", out, "--min-area", 1000, "--quiet").out
+    assert "km²" in words
+    assert "below 1000 m² were dropped" in words
+
+
+def test_what_cannot_be_done_is_refused(refused: Refused, lcz_map: Path, out: Path, tmp_path: Path):
+    grey = np.zeros((3, 3), np.uint8)
+    plain = write_map(tmp_path / "plain.tif", grey)
+    floats = write_map(tmp_path / "float.tif", grey.astype(np.float32))
+    nowhere = write_map(tmp_path / "nowhere.tif", grey, crs=None)
+    local = write_map(tmp_path / "local.tif", grey, crs='LOCAL_CS["yard",UNIT["metre",1]]')
+    several = write_map(tmp_path / "several.tif", grey, grey)
+    (tmp_path / "text.tif").write_text("no map")
+    to = ("-o", out / "out.gpkg")
+    refused("polygons", tmp_path / "none.tif", *to, says=("none.tif does not exist",))
+    refused("polygons", tmp_path / "text.tif", *to, says=("text.tif", "give a class map"))
+    refused("polygons", floats, *to, says=("float32", "--band"))
+    refused("polygons", nowhere, *to, says=("nowhere.tif has no CRS",))
+    refused("polygons", local, *to, says=("local.tif", "does not lie on the earth"))
+    refused("polygons", several, *to, says=("bands band1, band2", "--band"))
+    refused("polygons", several, *to, "--band", 3, says=("2 bands, no band 3",))
+    refused("polygons", plain, *to, "--class", "roof", says=("no class names, so 'roof'",))
+    refused("polygons", lcz_map, *to, "--class", "roof", says=("no class 'roof', only 1, 2, 3",))
+    refused("polygons", plain, "-o", out / "out.shp", says=("out.shp", ".gpkg or .parquet"))
+    refused("polygons", plain, "-o", plain, says=("is an input",))
+    refused("polygons", plain, *to, "--min-area", -1, says=("--min-area",))
+
+
+def test_without_pyarrow_it_says_how_to_get_it(
+    refused: Refused, lcz_map: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pyarrow" else found(name))
+    refused("polygons", lcz_map, "-o", out / "out.parquet", says=("pip install pyarrow",))
+
+
+def test_a_damaged_map_leaves_what_stood_there(refused: Refused, out: Path, tmp_path: Path):
+    random = np.random.default_rng(0).integers(0, 200, (300, 300)).astype(np.uint8)
+    path = write_map(tmp_path / "map.tif", random, blockysize=10)
+    path.write_bytes(path.read_bytes()[:60_000])
+    (out / "out.gpkg").write_text("an older one")
+    refused("polygons", path, "-o", out / "out.gpkg", says=("damaged or cut short",))
+
+
+@pytest.mark.skipif(not HONG_KONG.exists(), reason="the Hong Kong LCZ data are not at ../shared/data")
+def test_real_classes(tmp_path: Path, strip: int):
+    with rasterio.open(HONG_KONG) as source:
+        codes, transform, crs = source.read(1, masked=True), source.transform, source.crs.to_wkt()
+    result = polygonise(HONG_KONG, tmp_path / "out.gpkg")
+    frame = read(tmp_path / "out.gpkg")
+    expected, _ = at_once(np.where(codes.mask, NO_CLASS, codes.data.astype(np.int64)), transform)
+    assert same(ordered(frame.geometry.to_numpy())[0], expected)
+    geodesic = sum(geod_area(polygon, pyproj.CRS(crs), 100) for polygon in expected)
+    assert result.area_m2 == pytest.approx(geodesic, rel=1e-7)

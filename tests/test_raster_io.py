@@ -333,3 +333,33 @@ def test_write_codes_carries_the_palette(tmp_path):
         np.testing.assert_array_equal(source.read(1), codes)
         assert source.nodata == 0
         assert source.colormap(1)[17] == (0x6A, 0x6A, 0xFF, 255)
+
+
+def test_resampling_keeps_a_band_where_another_one_has_no_data(tmp_path):
+    """Nodata of one band alone must neither take the others away nor mix with them."""
+    from rasterio import Affine
+
+    data = np.full((2, 20, 20), 1000, np.uint16)
+    data[0, :, :10] = 1
+    profile = {
+        "driver": "GTiff",
+        "width": 20,
+        "height": 20,
+        "count": 2,
+        "dtype": "uint16",
+        "crs": "EPSG:32649",
+    }
+    with rasterio.open(
+        tmp_path / "grid.tif", "w", **profile, transform=Affine(10, 0, 0, 0, -10, 200)
+    ) as sink:
+        sink.write(data)
+    shifted = Affine(10, 0, 5, 0, -10, 205)
+    with rasterio.open(tmp_path / "two.tif", "w", **profile, nodata=1, transform=shifted) as sink:
+        sink.write(data)
+    with Scene([tmp_path / "grid.tif", tmp_path / "two.tif"], resample="bilinear") as scene:
+        found = scene.read().data[2:]
+    assert np.isnan(found[0, 5, 5])
+    assert found[1, 5, 5] == 1000
+    inside = np.isfinite(found)
+    assert (found[inside] == 1000).all()
+    assert inside[1, 2:-2, 2:-2].all()

@@ -77,7 +77,6 @@ def map_(
     if output is None and not plan:
         raise OutputError("The map needs a name: give it with -o map.tif, or ask for --plan only.")
     if output is not None:
-        refuse_to_overwrite(output, images)
         require_place(output)
     loaded = load_model(model)
     how: dict[str, Any] = {
@@ -90,6 +89,8 @@ def map_(
     }
     grid = {"crs": crs, "resample": resample}
     with _opened(loaded, images, grid, stac=stac, resolution=resolution, bounds=bounds) as scene:
+        if output is not None:
+            refuse_to_overwrite(output, [*images, *(Path(place) for place, _, _ in scene.state())])
         for text in scene.notes:
             note(text, quiet=quiet)
         with naming(model, ModelError), progress_bar(quiet=quiet or json or plan) as progress:
@@ -138,8 +139,8 @@ def _print_estimate(estimate: Estimate) -> None:
     worker = f", {estimate.worker_memory_mb:.0f} MB each worker" if estimate.worker_memory_mb else ""
     rows, cols = estimate.cells
     print(
-        f"{estimate.tiles} tiles ({estimate.tiles_with_data} with data), {estimate.megapixels:g} megapixel, "
-        f"{rows} x {cols} cells\n"
+        f"{estimate.tiles} tiles ({estimate.tiles_with_data} with data), "
+        f"{estimate.megapixels:g} megapixels, {rows} x {cols} cells\n"
         f"memory {estimate.memory_mb:.0f} MB{worker}, disk up to {estimate.disk_mb:.0f} MB\n"
         f"{estimate.tiles_per_s:g} tiles/s in the probe, about {hours} h {rest // 60} min {rest % 60} s in all"
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
-import rasterio
 
 from jido.geo.radiometry import Radiometry, Stated, describe
+from jido.io.origin import Origin
 from jido.io.raster import Scene
 
 WINDOW = 64
@@ -70,43 +70,27 @@ def _starts(length: int, side: int, rng: np.random.Generator) -> list[int]:
 
 def stated(scene: Scene) -> list[Stated]:
     """What the files say of each band of the scene; nothing of those that were converted."""
-    said = [
-        one
-        for path, planes in zip(scene.paths, scene._planes, strict=True)
-        for one in _stated_by_file(path, planes)
-    ]
     return [
-        Stated(image=one.image) if band.name in scene.conversions else one
-        for one, band in zip(said, scene.bands, strict=True)
+        Stated(image=one.image) if band.name in scene.conversions else _stated(one)
+        for one, band in zip(scene.origins(), scene.bands, strict=True)
     ]
 
 
-def _stated_by_file(path: Path, planes: list[int]) -> list[Stated]:
-    with rasterio.open(path) as source:
-        tags = dict(source.tags())
-        bands = []
-        for plane in planes:
-            index = plane - 1
-            untouched = (source.scales[index], source.offsets[index]) == (1.0, 0.0)
-            facts = tags | source.tags(plane)
-            unit = source.units[index] or ""
-            offset, level, words = _from_tags(facts, str(path.resolve()))
-            if source.offsets[index] and offset:
-                offset = False  # the file takes it away itself
-            bands.append(
-                Stated(
-                    image=path.name,
-                    unit=unit,
-                    offset=offset,
-                    level=level,
-                    dtype=source.dtypes[index] if untouched else "",
-                    words=", ".join([f"unit {unit}"] * bool(unit) + words),
-                )
-            )
-    return bands
+def _stated(one: Origin) -> Stated:
+    offset, level, words = _from_tags(one.tags, one.place)
+    if one.without_offset and offset:
+        offset = False  # it is taken away already
+    return Stated(
+        image=one.image,
+        unit=one.unit,
+        offset=offset,
+        level=level,
+        dtype=one.dtype,
+        words=", ".join([f"unit {one.unit}"] * bool(one.unit) + words),
+    )
 
 
-def _from_tags(tags: dict[str, str], path: str) -> tuple[bool | None, str, list[str]]:
+def _from_tags(tags: Mapping[str, str], path: str) -> tuple[bool | None, str, list[str]]:
     """Offset, level, and where they stand; a tag outranks the name of the product."""
     offset, level, words = None, "", []
     if product := SAFE.search(" ".join([path, *tags.values()])):

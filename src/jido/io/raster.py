@@ -24,6 +24,7 @@ from jido.errors import ImageError
 from jido.geo import Band, Raster, Window, identify, lattice, unique_names
 from jido.geo.radiometry import KINDS, Conversion
 from jido.io.files import replacing
+from jido.io.origin import Origin
 from jido.labels import ClassScheme
 
 Progress = Callable[[str, int, int], None]
@@ -106,10 +107,11 @@ class Scene:
         self.conversions: dict[str, Conversion] = {}
         self._stack = ExitStack()
         try:
-            opened = [self._open(path, crs) for path in self.paths]
-            self.geobox = _grid(opened[0], crs)
+            self._files = [self._open(path, crs) for path in self.paths]
+            self.geobox = _grid(self._files[0], crs)
             self._sources = [
-                self._on_grid(s, path, crs, resample) for s, path in zip(opened, self.paths, strict=True)
+                self._on_grid(s, path, crs, resample)
+                for s, path in zip(self._files, self.paths, strict=True)
             ]
         except BaseException:
             self._stack.close()
@@ -165,6 +167,7 @@ class Scene:
                 height=self.geobox.shape.y,
                 width=self.geobox.shape.x,
                 resampling=Resampling[resample],
+                UNIFIED_SRC_NODATA="NO",  # a band keeps its values where another one has none
                 **outside,
             )
         )
@@ -203,7 +206,7 @@ class Scene:
 
     def converted(self, conversions: Mapping[str, Conversion]) -> Scene:
         """The same open files, read with the numbers of the named bands converted."""
-        scene = object.__new__(Scene)  # a copy would open the files again
+        scene = object.__new__(type(self))  # a copy would open the files again
         scene.__dict__ |= self.__dict__ | {"conversions": dict(conversions), "notes": list(self.notes)}
         units = {name: KINDS[conversion.target].unit for name, conversion in conversions.items()}
         scene.bands = tuple(replace(band, unit=units.get(band.name, band.unit)) for band in self.bands)
@@ -251,6 +254,22 @@ class Scene:
         except OSError as err:
             raise ImageError(f"{err.filename} cannot be read any more ({err.strerror}).") from err
         return [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+
+    def origins(self) -> list[Origin]:
+        """Where each band comes from and what its file says of it."""
+        return [
+            Origin(
+                image=path.name,
+                place=str(path.resolve()),
+                tags=source.tags() | source.tags(plane),
+                unit=source.units[plane - 1] or "",
+                dtype=source.dtypes[plane - 1] if scaling == (1.0, 0.0) else "",
+                without_offset=bool(scaling[1]),
+            )
+            for path, source, planes in zip(self.paths, self._files, self._planes, strict=True)
+            for plane in planes
+            if (scaling := (source.scales[plane - 1], source.offsets[plane - 1]))
+        ]
 
     def __reduce__(self) -> tuple[Callable[..., Scene], tuple[object, ...]]:
         """Another process opens the files for itself."""

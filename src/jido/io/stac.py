@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from odc.geo.crs import CRS
-from odc.geo.geobox import GeoBox, geobox_union_conservative
-from odc.geo.geom import BoundingBox, bbox_union, box
-from pyproj.exceptions import CRSError
+from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 
 from jido.errors import ImageError
-from jido.geo import Raster, Window, identify
+from jido.geo import Window, identify
+from jido.geo.radiometry import Conversion
+from jido.io.origin import Origin
 from jido.io.raster import RESAMPLING, Scene, _sentence
-from jido.io.stac_items import Plane, StacItem, is_remote, read_items
+from jido.io.stac_grid import Bounds, common_grid, meet, place_on, requested_grid
+from jido.io.stac_items import StacBand, StacItem, is_remote, read_items, require_one_baseline
 
-Bounds = tuple[float, float, float, float]
+if TYPE_CHECKING:
+    from odc.loader import RasterLoadParams, RasterSource
 
 
 class StacScene(Scene):
@@ -71,10 +73,10 @@ class StacScene(Scene):
         if resample is not None and resample not in RESAMPLING:
             raise ImageError(f"--resample {resample!r} is not one of {', '.join(RESAMPLING)}.")
         self.paths = [Path(path) for path in items]
-        self._files = [str(path.resolve()) for path in self.paths]
+        self._json = [str(path.resolve()) for path in self.paths]
         self._again = partial(
             StacScene,
-            self._files,
+            self._json,
             bands=bands,
             crs=crs,
             resolution=resolution,
@@ -82,26 +84,27 @@ class StacScene(Scene):
             like=like,
             resample=resample,
         )
+        self.conversions = {}
         self._stack = ExitStack()
         found = read_items(self.paths, bands)
-        self.geobox = like if like is not None else _grid(found, crs, resolution, bounds)
-        self._items = [(item, place) for item in found if (place := _place(item, self.geobox))]
+        self.geobox = like if like is not None else requested_grid(found, crs, resolution, bounds)
+        self._items = [(item, place) for item in found if (place := place_on(item, self.geobox))]
         if not self._items:
             raise ImageError(f"{self.paths[0]} shows another place than the grid or the bounds asked for.")
-        self._resample = resample or "nearest"
+        require_one_baseline([item for item, _ in self._items])
+        self._resample = resample
         self.notes = [*self._require_grid(resample), *_scale_notes([item for item, _ in self._items], bands)]
-        units = [plane.unit for plane in self._items[0][0].planes]
+        units = [band.unit for band in self._items[0][0].bands]
         self.bands = tuple(replace(b, unit=unit) for b, unit in zip(identify(bands), units, strict=True))
         logging.getLogger("odc.loader").setLevel(logging.CRITICAL)  # what fails is raised, and said once
 
     @property
-    def _planes_read(self) -> list[Plane]:
-        return [plane for item, _ in self._items for plane in item.planes]
+    def _bands_read(self) -> list[StacBand]:
+        return [band for item, _ in self._items for band in item.bands]
 
     def _require_grid(self, resample: str | None) -> list[str]:
         """A note on what is resampled; refuses bands on other grids without a stated method."""
-        planes = self._planes_read
-        other = [plane for plane in planes if _common([self.geobox, plane.grid]) is None]
+        other = [band for band in self._bands_read if common_grid([self.geobox, band.grid]) is None]
         if not other:
             return []
         if resample is None:
@@ -109,49 +112,51 @@ class StacScene(Scene):
                 f"{other[0].uri} lies on another grid than the one asked for, or its item states none: "
                 f"give --resample {'|'.join(RESAMPLING)} to bring it there."
             )
-        return [f"{len(other)} of {len(planes)} bands of the items were resampled ({resample}) to the grid."]
+        every = len(self._bands_read)
+        return [f"{len(other)} of {every} bands of the items were resampled ({resample}) to the grid."]
 
-    def read(self, window: Window | None = None) -> Raster:
-        """The pixels of a window (all without one); opens only the items that touch it.
+    def pixels(self, window: Window, names: Sequence[str]) -> np.ndarray:
+        """Some bands of a window, float32 (C, y, x) in the order of ``names``, NaN = no data.
+
+        Opens only the items that touch the window.
 
         Raises:
             ImageError: when a file is damaged or not what its item says.
         """
-        height, width = self.geobox.shape
-        rows, cols = window or (slice(0, height), slice(0, width))
-        image = np.full((len(self.bands), rows.stop - rows.start, cols.stop - cols.start), np.nan, np.float32)
-        touching = (item for item, (down, across) in self._items if _meet(down, rows) and _meet(across, cols))
+        rows, cols = window
+        grid = self.geobox[rows, cols]
+        image = np.full((len(self.bands), *grid.shape), np.nan, dtype=np.float32)
+        touching = (item for item, (down, across) in self._items if meet(down, rows) and meet(across, cols))
         for item in touching:
-            fresh = self._read_item(item, self.geobox[rows, cols])
+            fresh = self._read_item(item, grid)
             better = np.isfinite(fresh).sum(axis=0) > np.isfinite(image).sum(axis=0)
             np.copyto(image, fresh, where=better)
             if np.isfinite(image).all():
                 break
-        return Raster(image, self.bands, self.geobox[rows, cols])
+        for name, conversion in self.conversions.items():
+            image[self.names.index(name)] = conversion.apply(image[self.names.index(name)])
+        return image[[self.names.index(name) for name in names]]
 
     def _read_item(self, item: StacItem, grid: GeoBox) -> np.ndarray:
         """Bands of an item on a grid, float32 (band, y, x)."""
-        from odc.loader import RasterLoadParams, RasterSource, RioDriver
+        from odc.loader import RioDriver
 
         driver = RioDriver()
-        state = driver.new_load(grid)
-        remote = any(is_remote(plane.uri) for plane in item.planes)
-        data = np.full((len(item.planes), *grid.shape), np.nan, dtype=np.float32)
+        remote = any(is_remote(band.uri) for band in item.bands)
+        data = np.full((len(item.bands), *grid.shape), np.nan, dtype=np.float32)
         # a local file may have files beside it, which the settings for remote ones do not look for
-        with driver.restore_env(driver.capture_env() if remote else {}, state) as context:
-            for image, plane in zip(data, item.planes, strict=True):
-                how = RasterLoadParams(
-                    dtype="float32",
-                    fill_value=np.nan,
-                    src_nodata_fallback=plane.nodata,
-                    resampling=self._resample,
-                )
+        with driver.restore_env(driver.capture_env() if remote else {}, driver.new_load(grid)) as context:
+            # GDAL resamples bands together as if data in one were data in all
+            for places in item.files(together=self._resample is None):
+                source, how = _request(item.bands[places[0]], self._resample or "nearest")
+                numbers = [item.bands[place].number for place in places]
                 try:
-                    source = driver.open(RasterSource(plane.uri, plane.number), context)
-                    roi, pixels = source.read(how, grid)
-                except (RasterioError, ValueError, AssertionError) as err:
-                    raise _unreadable(plane, item, err) from err
-                image[roi] = pixels * np.float32(plane.scale) + np.float32(plane.offset)
+                    (rows, cols), pixels = driver.open(source, context).read(how, grid, selection=numbers)
+                except (RasterioError, ValueError, IndexError, AssertionError) as err:
+                    raise _unreadable(source.uri, item, err) from err
+                for place, plane in zip(places, pixels, strict=True):
+                    band = item.bands[place]
+                    data[place, rows, cols] = plane * np.float32(band.scale) + np.float32(band.offset)
         data[~np.isfinite(data)] = np.nan
         return data
 
@@ -162,15 +167,23 @@ class StacScene(Scene):
         may hold a key.
         """
         named = [
-            *self._files,
+            *self._json,
             *(item.path for item, _ in self._items),
-            *(plane.uri for plane in self._planes_read),
+            *(band.uri for band in self._bands_read),
         ]
         return [_state(uri) for uri in dict.fromkeys(named)]
 
+    def origins(self) -> list[Origin]:
+        """What the first item says of each band; items that contradict each other were refused."""
+        return self._items[0][0].origins
+
     def __reduce__(self) -> tuple[Callable[..., Scene], tuple[object, ...]]:
         """Another process reads the items for itself."""
-        return self._again, ()
+        return _reopened, (self._again, self.conversions)
+
+
+def _reopened(again: Callable[[], StacScene], conversions: Mapping[str, Conversion]) -> Scene:
+    return again().converted(conversions)
 
 
 def _state(uri: str) -> tuple[str, int, int]:
@@ -183,104 +196,29 @@ def _state(uri: str) -> tuple[str, int, int]:
     return str(Path(uri).resolve()), stat.st_size, stat.st_mtime_ns
 
 
-def _unreadable(plane: Plane, item: StacItem, err: Exception) -> ImageError:
-    uri = plane.uri.partition("?")[0]
-    reason = _sentence(err) or "it is not georeferenced"
-    return ImageError(f"{uri} is damaged or not what {item.path} says ({reason}): get it again.")
+def _request(band: StacBand, resample: str) -> tuple[RasterSource, RasterLoadParams]:
+    """What odc-stac is asked for: some bands of a file, float32 (band, y, x)."""
+    from odc.loader import RasterBandMetadata, RasterLoadParams, RasterSource
+
+    source = RasterSource(band.uri, 0, meta=RasterBandMetadata(dims=("band", "y", "x")))
+    how = RasterLoadParams("float32", fill_value=np.nan, src_nodata_fallback=band.nodata, resampling=resample)
+    return source, how
 
 
-def _common(grids: Sequence[GeoBox | None]) -> GeoBox | None:
-    """A grid that holds the pixels of all grids; ``None`` when they do not fit or one is not known."""
-    known = [grid for grid in grids if grid is not None]
-    try:
-        return geobox_union_conservative(known) if len(known) == len(grids) else None
-    except ValueError:
-        return None
-
-
-def _grid(
-    items: Sequence[StacItem], crs: str | None, resolution: float | None, bounds: Bounds | None
-) -> GeoBox:
-    """The grid asked for; the one that the items share is kept where it agrees with that."""
-    shared = _common([item.grid for item in items])
-    system = _crs(crs, shared)
-    if resolution is not None:
-        _require_resolution(resolution, system)
-    if shared is not None and system == shared.crs:
-        size = abs(shared.resolution.x), abs(shared.resolution.y)
-        if resolution is None or size == (resolution, resolution):
-            return shared if bounds is None else shared.enclosing(_region(items, system, bounds))
-    if resolution is None:
-        raise ImageError(f"The items have no common grid in {system}: give --resolution in its units.")
-    return GeoBox.from_bbox(_region(items, system, bounds), resolution=resolution)
-
-
-def _crs(crs: str | None, shared: GeoBox | None) -> CRS:
-    if crs is None:
-        if shared is None or shared.crs is None:
-            raise ImageError(
-                "The items state no grid, or different ones: give --crs EPSG:.... and --resolution."
-            )
-        return shared.crs
-    try:
-        return CRS(crs)
-    except CRSError as err:
-        raise ImageError(f"--crs {crs!r} is none: give one such as EPSG:32649.") from err
-
-
-def _require_resolution(resolution: float, crs: CRS) -> None:
-    """Refuse metres that are meant for degrees, and the other way round."""
-    unit, low, high = ("degrees", 0.0, 1.0) if crs.geographic else ("metres", 0.01, np.inf)
-    if not low < resolution < high:
-        raise ImageError(
-            f"--resolution {resolution:g} cannot be the side of a pixel in {unit}, the unit of {crs}: "
-            f"give one such as {'0.0001' if crs.geographic else '10'}, or another --crs."
-        )
-
-
-def _region(items: Sequence[StacItem], crs: CRS, bounds: Bounds | None) -> BoundingBox:
-    """What is to be read, in a CRS: the bounds, or else all that the items show."""
-    if bounds is None:
-        return bbox_union(_footprint(item, crs) for item in items)
-    west, south, east, north = bounds
-    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
-        raise ImageError(
-            f"--bounds {west:g} {south:g} {east:g} {north:g} are not west, south, east, north in "
-            "degrees of longitude and latitude."
-        )
-    return box(*bounds, "EPSG:4326").to_crs(crs, resolution=(east - west) / 100).boundingbox
-
-
-def _footprint(item: StacItem, crs: CRS) -> BoundingBox:
-    """Box around what an item shows, in a CRS."""
-    shape = item.parsed.safe_geometry(crs)
-    if shape is None:
-        raise ImageError(f"{item.path} does not state where it lies (no geometry): correct it.")
-    return shape.boundingbox
-
-
-def _place(item: StacItem, grid: GeoBox) -> Window | None:
-    """Rows and columns of a grid that an item may touch, ``None`` when it lies beside."""
-    if grid.crs is None:
-        raise ImageError("A grid without CRS cannot hold STAC items: give one with a CRS.")
-    found = grid.project(_footprint(item, grid.crs).polygon).boundingbox
-    # footprints are drawn with few points, and may run a pixel or two beside the image
-    down = slice(int(found.bottom) - 2, int(found.top) + 2)
-    across = slice(int(found.left) - 2, int(found.right) + 2)
-    height, width = grid.shape
-    return (down, across) if _meet(down, slice(0, height)) and _meet(across, slice(0, width)) else None
-
-
-def _meet(one: slice, other: slice) -> bool:
-    return bool(one.start < other.stop and other.start < one.stop)
+def _unreadable(uri: str, item: StacItem, err: Exception) -> ImageError:
+    silent = {AssertionError: "it is not georeferenced", IndexError: "it has fewer bands"}
+    reason = silent.get(type(err)) or _sentence(err)
+    return ImageError(
+        f"{uri.partition('?')[0]} is damaged or not what {item.path} says ({reason}): get it again."
+    )
 
 
 def _scale_notes(items: Sequence[StacItem], bands: Sequence[str]) -> list[str]:
     """Which scale and offset were applied to which bands, a sentence for the user."""
     applied: dict[tuple[float, float], dict[str, None]] = {}
     for item in items:
-        for name, plane in zip(bands, item.planes, strict=True):
-            applied.setdefault((plane.scale, plane.offset), {})[name] = None
+        for name, band in zip(bands, item.bands, strict=True):
+            applied.setdefault((band.scale, band.offset), {})[name] = None
     if set(applied) == {(1.0, 0.0)}:
         return ["The items state no scale and no offset: the values are as they are stored."]
     parts = [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from odc.geo.geobox import GeoBox
 
 from jido.errors import ImageError
+from jido.io.origin import Origin
 
 if TYPE_CHECKING:
     from odc.stac import ParsedItem
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 BAND_LISTS = ("raster:bands", "eo:bands", "bands")
 """Where the bands of an asset are described: two extensions of STAC 1.0, and STAC 1.1."""
 
-INHERITED = ("nodata", "scale", "offset", "unit", "gsd")
+INHERITED = ("nodata", "scale", "offset", "unit", "data_type", "gsd")
 """What an asset or its item may state for all bands (STAC 1.1 common metadata, raster extension 2)."""
 
 PICTURES = {"thumbnail", "overview"}
@@ -28,7 +30,7 @@ PICTURES = {"thumbnail", "overview"}
 
 
 @dataclass(frozen=True)
-class Plane:
+class StacBand:
     """A band of an item.
 
     Args:
@@ -38,6 +40,7 @@ class Plane:
         scale: values are ``stored * scale + offset``.
         offset: see ``scale``.
         unit: as stated, else empty.
+        dtype: of the stored numbers as stated, else empty.
         grid: as stated (projection extension), else ``None``.
     """
 
@@ -47,24 +50,75 @@ class Plane:
     scale: float
     offset: float
     unit: str
+    dtype: str
     grid: GeoBox | None
 
 
 @dataclass(frozen=True)
 class StacItem:
-    """An item: its JSON file, the planes in the order asked for, and what odc-stac reads from it."""
+    """An item: its JSON file, the bands in the order asked for, and what is stated of all of them."""
 
     path: str
-    planes: tuple[Plane, ...]
+    bands: tuple[StacBand, ...]
     parsed: ParsedItem
+    properties: Mapping[str, Any]
 
     @property
     def grid(self) -> GeoBox | None:
-        """The finest grid of its planes; ``None`` when one of them states none."""
-        grids = [plane.grid for plane in self.planes if plane.grid is not None]
-        if len(grids) < len(self.planes):
+        """The finest grid of its bands; ``None`` when one of them states none."""
+        grids = [band.grid for band in self.bands if band.grid is not None]
+        if len(grids) < len(self.bands):
             return None
         return min(grids, key=lambda grid: abs(grid.resolution.x))
+
+    def files(self, *, together: bool) -> list[list[int]]:
+        """Places among ``bands`` of what is read at once: each band, or all of one file and nodata."""
+        found: dict[object, list[int]] = {}
+        for place, band in enumerate(self.bands):
+            found.setdefault((band.uri, band.nodata) if together else place, []).append(place)
+        return list(found.values())
+
+    @property
+    def origins(self) -> list[Origin]:
+        """What the item says of the numbers of each band."""
+        tags = {key: str(value) for key, value in self.properties.items()} | {"id": self.parsed.id}
+        return [
+            Origin(
+                image=Path(self.path).name,
+                place=band.uri,
+                tags=tags,
+                unit=band.unit,
+                dtype=band.dtype if (band.scale, band.offset) == (1.0, 0.0) else "",
+                without_offset=self._subtracted or bool(band.offset),
+            )
+            for band in self.bands
+        ]
+
+    @property
+    def _subtracted(self) -> bool:
+        """Whether the publisher took the Sentinel-2 offset away from the files (Earth Search says so)."""
+        return any(key.endswith("boa_offset_applied") and value for key, value in self.properties.items())
+
+    @property
+    def has_offset(self) -> bool | None:
+        """Whether 1000 is added to its reflectance, as from Sentinel-2 processing baseline 04.00 on.
+
+        ``None`` when no baseline is stated, ``False`` when the item states the offset, so that it is applied.
+        """
+        if self._subtracted or any(band.offset for band in self.bands):
+            return False
+        found = [str(v) for key, v in self.properties.items() if key.endswith("processing_baseline")]
+        return float(found[0]) >= 4 if found and re.fullmatch(r"\d\d\.\d\d", found[0]) else None
+
+
+def require_one_baseline(items: Sequence[StacItem]) -> None:
+    """Refuse Sentinel-2 items with and without 1000 added to the reflectance in one mosaic."""
+    kinds = {item.has_offset: item.path for item in items}
+    if True in kinds and False in kinds:
+        raise ImageError(
+            f"{kinds[True]} has 1000 added to its reflectance (processing baseline 04.00 or later) and "
+            f"states no offset, {kinds[False]} has not: map them apart, or state raster:offset in the items."
+        )
 
 
 def is_remote(uri: str) -> bool:
@@ -134,22 +188,24 @@ def _read_item(path: str, document: dict[str, Any], bands: Sequence[str]) -> Sta
         raise ImageError(f"{path} is no STAC item that can be understood ({err}): correct it.") from err
     if not item.assets:
         raise ImageError(f"{path} has no assets: give an item that names image files.")
-    return StacItem(path, tuple(_plane(item, parsed, path, name) for name in bands), parsed)
+    found = tuple(_band(item, parsed, path, name) for name in bands)
+    return StacItem(path, found, parsed, item.properties)
 
 
-def _plane(item: Item, parsed: ParsedItem, path: str, name: str) -> Plane:
+def _band(item: Item, parsed: ParsedItem, path: str, name: str) -> StacBand:
     key, number, facts = find_band(item, path, name)
     uri = str(item.assets[key].get_absolute_href()).removeprefix("file://")
     if not is_remote(uri) and not Path(uri).exists():
         raise ImageError(f"{uri} does not exist, but {path} names it for the band {name}: get it.")
     source = parsed.bands.get((key, 1))
-    return Plane(
+    return StacBand(
         uri=uri,
         number=number,
         nodata=_number(facts, "nodata", path) if "nodata" in facts else None,
         scale=_number(facts, "scale", path, 1.0),
         offset=_number(facts, "offset", path, 0.0),
         unit=str(facts.get("unit", "")),
+        dtype=str(facts.get("data_type", "")),
         grid=getattr(source, "geobox", None),
     )
 

@@ -121,7 +121,7 @@ def in_cluster(work: Work, tasks: Iterable[int], *, client: Client, tick: TileDo
     queue = iter(tasks)
     try:
         while True:
-            room = 2 * max(len(client.scheduler_info(n_workers=-1)["workers"]), 1) - len(waiting)
+            room = 2 * max(len(client.nthreads()), 1) - len(waiting)
             for task in islice(queue, max(room, 0)):
                 key = f"{name}-{task}"
                 waiting.append(client.submit(_on_worker, name, task, key=key, pure=False, priority=-task))

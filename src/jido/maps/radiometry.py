@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jido.errors import ModelError
-from jido.geo.radiometry import Mismatch, compare
+from jido.geo.radiometry import compare
 from jido.io import Scene, describe_scene
 from jido.methods import Model
 
@@ -30,17 +30,9 @@ def require_radiometry(model: Model, scene: Scene, *, convert: bool) -> Scene:
     wrong = [one for one in found if one.refuses]
     stops = [one for one in wrong if not (convert and one.conversion)]
     if stops:
-        more = f" {len(stops) - 1} more of this kind were found." if len(stops) > 1 else ""
+        more = f" The same or more is wrong with {len(stops) - 1} more images." if len(stops) > 1 else ""
         raise ModelError(stops[0].sentence + more)
-    return _converted(scene, wrong) if wrong else scene
-
-
-def _converted(scene: Scene, wrong: list[Mismatch]) -> Scene:
     changes = {name: one.conversion for one in wrong if one.conversion for name in one.names}
     fresh = scene.converted(changes)
-    for one in wrong:
-        if one.conversion:
-            fresh.notes.append(
-                f"{', '.join(one.names)}: {one.conversion.source} were converted to {one.conversion.target}."
-            )
+    fresh.notes += [one.converted for one in wrong]
     return fresh

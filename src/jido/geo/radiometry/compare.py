@@ -25,10 +25,11 @@ class Mismatch:
 
     Args:
         code: ``scale``, ``offset``, ``decibels``, ``8-bit``, ``temperature``, ``unknown``, ``sign``,
-            ``constant``, ``order``, ``level``, or ``haze``.
+            ``constant``, ``order``, ``level``; hints are ``unusual`` and ``haze``.
         names: the bands.
         sentence: what was found, where, and what to do.
         conversion: makes the numbers those of the training; ``None`` when nothing can.
+        converted: the sentence for one who converts.
         refuses: ``False`` for a mere hint.
     """
 
@@ -36,6 +37,7 @@ class Mismatch:
     names: tuple[str, ...]
     sentence: str
     conversion: Conversion | None = None
+    converted: str = ""
     refuses: bool = True
 
 
@@ -72,7 +74,7 @@ def _compare_parts(trained: Part, here: Part, names: list[str]) -> list[Mismatch
         found.append(Mismatch("level", tuple(names), text))
     if numbers is None or numbers.conversion:
         found += _order(trained, here, names, numbers.conversion if numbers else None)
-    return found or _haze(trained, here, names)
+    return found or [*_unusual(trained, here, names), *_haze(trained, here, names)]
 
 
 def _constant(part: Part) -> bool:
@@ -81,27 +83,26 @@ def _constant(part: Part) -> bool:
 
 def _numbers(trained: Part, here: Part, names: list[str]) -> Mismatch | None:
     """The numbers themselves: their unit, factor, offset or sign."""
-    start, end = f"{_where(here, names)} ", f", {_training(trained, names)}"
-    if not trained.kinds or (not here.kinds and here.family == "image"):
-        code = _magnitude(quantiles(trained, names), quantiles(here, names))
-        text = f"{start}hold {_example(here, names)}{end}: {SAME}."
-        return Mismatch(code, tuple(names), _capital(text)) if code else None
-    if not here.kinds:
-        text = f"{start}hold {_example(here, names)}, which no product of such a sensor holds{end}: {SAME}."
-        return Mismatch("unknown", tuple(names), _capital(text))
+    start, end = f"{_capital(_where(here, names))} ", f", {_training(trained, names)}"
+    nameless = here.family in ("image", "other")
+    if not here.kinds or not trained.kinds:
+        code = _magnitude(trained, here, names) if nameless or here.kinds == trained.kinds else "unknown"
+        text = f"{start}{_looks(here, names)}{end}: {SAME}."
+        return Mismatch(code, tuple(names), text) if code else None
     conversion = alike_as(trained, here, names)
     if not conversion:
         if _agree(trained, here) or _around_one(trained, here, names):
             return None
         conversion = Conversion(here.likely[0], trained.likely[0])
-    looks = _looks(here, conversion.source, names)
-    able = "none" not in (KINDS[conversion.source].curve, KINDS[conversion.target].curve)
-    remedy = f"give --convert, or {SAME.removeprefix('give ')}" if able else SAME
+    looks = start + _looks(here, names, conversion.source)
+    if "none" in (KINDS[conversion.source].curve, KINDS[conversion.target].curve):
+        return Mismatch(_code(conversion), tuple(names), f"{looks}{end}: {SAME}.")
     return Mismatch(
         _code(conversion),
         tuple(names),
-        _capital(f"{start}{looks}{end}: {remedy}."),
-        conversion if able else None,
+        f"{looks}{end}: give --convert, or {SAME.removeprefix('give ')}.",
+        conversion,
+        f"{looks} and were converted to {conversion.target}.",
     )
 
 
@@ -132,15 +133,17 @@ def _code(conversion: Conversion) -> str:
     return "offset" if any(pair == set(pairs) for pairs in OFFSET_PAIRS.items()) else "scale"
 
 
-def _magnitude(trained: np.ndarray, here: np.ndarray) -> str:
+def _magnitude(trained: Part, here: Part, names: list[str]) -> str:
     """``scale`` or ``sign`` where numbers of no known kind are of different units, else empty.
 
-    A factor of 100 tells of it, and so does one scene below -3 with the other between 0 and 2, as
+    A factor of 2000 tells of it, or of 100 between whole numbers and fractions: heights in a polder
+    and in the Alps differ by less. So does one scene below -3 with the other between 0 and 2, as
     decibels and power are.
     """
-    if _ratio(trained, here) >= 100:
+    there, seen = quantiles(trained, names), quantiles(here, names)
+    if _ratio(there, seen) >= (2000 if trained.whole == here.whole else 100):
         return "scale"
-    for one, other in ((trained, here), (here, trained)):
+    for one, other in ((there, seen), (seen, there)):
         if one[:, Q50].max() < -3 and other[:, Q1].min() >= 0 and other[:, Q95].max() <= 2:
             return "sign"
     return ""
@@ -169,6 +172,17 @@ def _order(trained: Part, here: Part, names: list[str], conversion: Conversion |
     return [Mismatch("order", tuple(name for name, _ in pairs), text)]
 
 
+def _unusual(trained: Part, here: Part, names: list[str]) -> list[Mismatch]:
+    """A hint only: a night or numbers a tenth of the right ones, nothing tells."""
+    if not here.kinds or any(here.kinds.values()) or not any(trained.kinds.values()):
+        return []
+    text = (
+        f"{_capital(_where(here, names))} hold unusual {trained.likely[0]} ({_example(here, names)}; in "
+        f"training {_example(trained, names)}): a dark or bright scene, or other numbers than in training."
+    )
+    return [Mismatch("unusual", tuple(names), text, refuses=False)]
+
+
 def _haze(trained: Part, here: Part, names: list[str]) -> list[Mismatch]:
     """A hint only: air that was taken away in one scene and not in the other."""
     if None in (trained.haze, here.haze) or trained.haze == here.haze:
@@ -186,16 +200,18 @@ def _where(part: Part, names: list[str]) -> str:
     return f"{'band' if len(names) == 1 else 'bands'} {listed} of {part.image}"
 
 
-def _looks(here: Part, kind: str, names: list[str]) -> str:
+def _looks(here: Part, names: list[str], kind: str = "numbers of no known kind") -> str:
     if here.evidence == "metadata":
         return f"hold {kind} by the metadata ({here.stated}; {_example(here, names)})"
+    others = [name for name in here.likely if name != kind] if kind in here.likely else []
+    kind += f" or {' or '.join(others)}, which nothing tells apart" if others else ""
     said = f", although the metadata says {here.stated}" if here.evidence == AGAINST else ""
     return f"look like {kind} ({_example(here, names)}){said}"
 
 
 def _training(trained: Part, names: list[str]) -> str:
-    kind = f"{trained.likely[0]} ({_example(trained, names)})" if trained.kinds else _example(trained, names)
-    return f"the model was trained on {kind}"
+    kind = trained.likely[0] if trained.kinds else "numbers of no known kind"
+    return f"the model was trained on {kind} ({_example(trained, names)})"
 
 
 def _example(part: Part, names: list[str]) -> str:

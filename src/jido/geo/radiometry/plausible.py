@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jido.geo.radiometry.kinds import OFFSET_PAIRS, Kind
+from jido.geo.radiometry.kinds import KINDS, OFFSET_PAIRS, Kind
 
 LEVELS = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
 """Quantiles that describe a band."""
@@ -65,9 +65,11 @@ def plausible(seen: Seen, kinds: Sequence[Kind]) -> dict[str, bool]:
     judges = {"optical": _optical, "thermal": _thermal, "radar": _radar, "image": _image, "": _eight_bit}
     judged = {kind.name: judges[kind.family](seen, kind) for kind in kinds if _fits_type(seen, kind)}
     verdicts = {name: verdict for name, verdict in judged.items() if verdict is not None}
-    for pair in OFFSET_PAIRS.items():  # a grey of 0.1 or a night with the offset: both usual, or none
-        if verdicts.keys() >= set(pair):
-            verdicts |= dict.fromkeys(pair, any(verdicts[name] for name in pair))
+    for without, with_offset in OFFSET_PAIRS.items():
+        if verdicts.keys() >= {without, with_offset}:
+            usual = verdicts[without] or verdicts[with_offset]  # a grey of 0.1, or a night with the offset
+            raised = 0.075 < dark_floor(seen, KINDS[without]) < 0.17
+            verdicts |= {without: usual and not raised, with_offset: usual}
     return verdicts
 
 
@@ -87,8 +89,6 @@ def _optical(seen: Seen, kind: Kind) -> bool | None:
     black = brightest < 0.0005 and not seen.whole
     fraction = seen.whole and kind.scale == 1 and seen.high > 1
     if below.any() or above.any() or white or black or fraction:
-        return None
-    if kind.name in OFFSET_PAIRS and 0.075 < dark_floor(seen, kind) < 0.17:
         return None
     return brightest >= 0.05 and not (seen.whole and kind.name == "reflectance in percent")
 

@@ -26,3 +26,4 @@ test: lint
 
 bench: setup
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/engine.py --quick

@@ -16,8 +16,12 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from jido.methods.net import NetModel
 
 RUNS = 3
 ROWS = {True: 2_048, False: 20_000}
@@ -60,7 +64,7 @@ def make_scene(path: Path, *, width: int, rows: int, bands: int) -> None:
             sink.write(part, window=rasterio.windows.Window(0, y, width, part.shape[1]))
 
 
-def make_model(name: str):
+def make_model(name: str) -> NetModel:
     """A net with random weights as a model, bf16, tiles of 256 pixels that share 64."""
     import torch
 
@@ -89,7 +93,7 @@ def make_model(name: str):
     )
 
 
-def pure_forward(model, *, tiles: int, threads: int) -> float:
+def pure_forward(model: NetModel, *, tiles: int, threads: int) -> float:
     """Tiles per second of the net alone, tiles in memory, each thread with one thread of its own."""
     import torch
 
@@ -126,10 +130,10 @@ def timed_shares() -> dict[str, float]:
 
     seconds: dict[str, float] = {}
 
-    def watch(place, name: str, label: str) -> None:
+    def watch(place: Any, name: str, label: str) -> None:
         plain = getattr(place, name)
 
-        def timed(*args, **kwargs):
+        def timed(*args: Any, **kwargs: Any) -> Any:
             start = time.thread_time()
             try:
                 return plain(*args, **kwargs)
@@ -214,7 +218,7 @@ def case_resume(name: str, scene: Path, folder: Path) -> dict:
     from jido.io import Scene, keep_memory
     from jido.maps import map_scene
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     keep_memory()
@@ -226,13 +230,13 @@ def case_resume(name: str, scene: Path, folder: Path) -> dict:
 
         def progress(what: str, done: int, total: int, stop: int = stop) -> None:
             if done >= stop:
-                raise Stop
+                raise StopError
 
         start = time.perf_counter()
         try:
             with Scene([scene]) as opened:
                 map_scene(model, opened, folder / "map.tif", restart=True, progress=progress)
-        except Stop:
+        except StopError:
             pass
         with Scene([scene]) as opened:
             map_scene(model, opened, folder / "map.tif")

@@ -266,7 +266,7 @@ def test_a_stopped_map_keeps_what_is_finished_and_nothing_else(
     assert result == (130, "Error: Stopped; nothing half-written was left.")
     assert [p.name for p in out.glob(".*")] == [".map.tif.run"]
     assert jido(*words, "--json").json["resumed_bands"] > 0
-    assert {p.name for p in out.iterdir()} - {p for p in before} >= {"map.tif", "map.report.html"}
+    assert {p.name for p in out.iterdir()} - set(before) >= {"map.tif", "map.report.html"}
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -21,10 +21,9 @@ def geodesic_area(polygons: np.ndarray, crs: CRS) -> np.ndarray:
 
     The edges of a polygon are straight on the map and neither geodesics nor parallels on the earth:
     over 100 km at 50 degrees north these two lie 230 m apart, over 1 km 2 cm. So long edges are
-    divided, and the area left of each piece is that of a parabola through its ends and its middle on
-    the cylinder of equal areas (Simpson's rule). ``pyproj.Geod``, one polygon at a time and with
-    edges divided finely, gives the same. A polygon may hold a pole, cross the date line, or cover
-    the whole earth.
+    divided, and each piece counts as the parabola through its ends and its middle on the cylinder of
+    equal areas. ``pyproj.Geod`` with finely divided edges gives the same, one polygon at a time. A
+    polygon may hold a pole, cross the date line, or cover the whole earth.
 
     Args:
         polygons: (n,), x before y.
@@ -51,7 +50,7 @@ def geodesic_area(polygons: np.ndarray, crs: CRS) -> np.ndarray:
         one_ring = np.diff(ring) == 0
         to_left = -np.bincount(ring[1:], np.where(one_ring, below, 0), minlength=len(rings))
         turns = np.rint(np.bincount(ring[1:], np.where(one_ring, east, 0), minlength=len(rings)) / TURN)
-        # a ring around a pole has an edge along it, so to say
+        # a ring around a pole is open on the cylinder, whose rim closes it
         inside = np.where(shapely.is_ccw(rings), to_left, -to_left) + np.abs(turns) * TURN * _q(1.0, geod)
     shell = np.diff(polygon, prepend=-1) > 0
     return geod.a**2 / 2 * np.bincount(polygon, np.where(shell, inside, -inside), minlength=len(polygons))
@@ -67,7 +66,7 @@ def _divided(polygons: np.ndarray, longest: float) -> np.ndarray:
 
 
 def _strips(xy: np.ndarray, crs: CRS, geod: Geod) -> tuple[np.ndarray, np.ndarray]:
-    """From each point to the next: the way east in radians, and ∫ q dlon; a²/2 of this is the area below."""
+    """From each point to the next: the way east in radians, and ∫ q dlon (a²/2 of it lies below)."""
     # without a datum nothing is shifted, and degrees are degrees also where the CRS counts in grads
     degrees = CRS.from_dict({"proj": "longlat", "a": geod.a, "b": geod.b})
     transform = Transformer.from_crs(crs, degrees, always_xy=True).transform

@@ -110,8 +110,7 @@ class Scene:
             self._files = [self._open(path, crs) for path in self.paths]
             self.geobox = _grid(self._files[0], crs)
             self._sources = [
-                self._on_grid(s, path, crs, resample)
-                for s, path in zip(self._files, self.paths, strict=True)
+                self._on_grid(s, path, crs, resample) for s, path in zip(self._files, self.paths, strict=True)
             ]
         except BaseException:
             self._stack.close()
@@ -207,7 +206,8 @@ class Scene:
     def converted(self, conversions: Mapping[str, Conversion]) -> Scene:
         """The same open files, read with the numbers of the named bands converted."""
         scene = object.__new__(type(self))  # a copy would open the files again
-        scene.__dict__ |= self.__dict__ | {"conversions": dict(conversions), "notes": list(self.notes)}
+        scene.__dict__ |= self.__dict__ | {"notes": list(self.notes)}
+        scene.conversions = self.conversions | dict(conversions)
         units = {name: KINDS[conversion.target].unit for name, conversion in conversions.items()}
         scene.bands = tuple(replace(band, unit=units.get(band.name, band.unit)) for band in self.bands)
         return scene

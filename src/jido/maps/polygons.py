@@ -66,7 +66,7 @@ def polygonise(
         min_area: m²; smaller objects are dropped and counted, what they covered is left empty.
         simplify: metres by which an outline may leave the steps of the cells (Douglas-Peucker; one cell
             makes slopes smooth). Every polygon is simplified alone, so neighbours may overlap and
-            leave gaps; ``area_m2`` stays that of the cells.
+            leave gaps, and one that would cross itself stays as it is; ``area_m2`` stays that of the cells.
         progress: told how far it is.
 
     Raises:
@@ -101,7 +101,8 @@ def _simplified(polygons: np.ndarray, grid: GeoBox, tolerance: float) -> np.ndar
     """Polygons in columns and rows with fewer of their vertices; the tolerance is in metres."""
     height, width = pixel_size_m(grid)
     metres = shapely.transform(polygons, lambda xy: xy * (width, height))
-    return shapely.transform(shapely.simplify(metres, tolerance), lambda xy: np.rint(xy / (width, height)))
+    fewer = shapely.transform(shapely.simplify(metres, tolerance), lambda xy: np.rint(xy / (width, height)))
+    return np.where(shapely.is_valid(fewer), fewer, polygons)  # a new edge may hit a corner
 
 
 def _columns(objects: Objects, source: ClassMap) -> dict[str, np.ndarray]:

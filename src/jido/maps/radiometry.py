@@ -9,9 +9,9 @@ from jido.methods import Model
 
 
 def require_radiometry(model: Model, scene: Scene, *, convert: bool) -> Scene:
-    """The scene, with the numbers of the training.
+    """The scene, read with the numbers of the training; the one given stays as it is.
 
-    What cannot be told for certain, and every conversion, becomes a sentence in ``scene.notes``.
+    Its ``notes`` say what was converted, and what cannot be told for certain.
 
     Args:
         model: the model; one that does not know its radiometry gets a note only.
@@ -23,16 +23,15 @@ def require_radiometry(model: Model, scene: Scene, *, convert: bool) -> Scene:
             level or order of bands.
     """
     if model.radiometry is None:
-        scene.notes.append("The model does not know the radiometry of its training: it was not checked.")
-        return scene
+        fresh = scene.converted({})
+        fresh.notes.append("The model does not know the radiometry of its training: it was not checked.")
+        return fresh
     found = compare(model.radiometry, describe_scene(scene))
-    scene.notes.extend(one.sentence for one in found if not one.refuses)
     wrong = [one for one in found if one.refuses]
     stops = [one for one in wrong if not (convert and one.conversion)]
     if stops:
-        more = f" The same or more is wrong with {len(stops) - 1} more images." if len(stops) > 1 else ""
+        more = f" In all {len(stops)} mismatches were found." if len(stops) > 1 else ""
         raise ModelError(stops[0].sentence + more)
-    changes = {name: one.conversion for one in wrong if one.conversion for name in one.names}
-    fresh = scene.converted(changes)
-    fresh.notes += [one.converted for one in wrong]
+    fresh = scene.converted({name: one.conversion for one in wrong if one.conversion for name in one.names})
+    fresh.notes += [one.converted if one.refuses else one.sentence for one in found]
     return fresh

@@ -15,7 +15,7 @@ from jido.geo.radiometry.record import AGAINST, Part, Radiometry
 SAME = "give images of the same processing as in training"
 """The remedy that always helps."""
 
-_MANY = 64
+_MANY = 256
 """Pixels from which it says something that all have one value."""
 
 
@@ -25,7 +25,7 @@ class Mismatch:
 
     Args:
         code: ``scale``, ``offset``, ``decibels``, ``8-bit``, ``temperature``, ``unknown``, ``sign``,
-            ``constant``, ``order``, ``level``; hints are ``unusual`` and ``haze``.
+            ``constant``, ``order``, ``level``; hints are ``unusual``, ``unsure``, ``haze``.
         names: the bands.
         sentence: what was found, where, and what to do.
         conversion: makes the numbers those of the training; ``None`` when nothing can.
@@ -74,7 +74,7 @@ def _compare_parts(trained: Part, here: Part, names: list[str]) -> list[Mismatch
         found.append(Mismatch("level", tuple(names), text))
     if numbers is None or numbers.conversion:
         found += _order(trained, here, names, numbers.conversion if numbers else None)
-    return found or [*_unusual(trained, here, names), *_haze(trained, here, names)]
+    return found or _hints(trained, here, names)
 
 
 def _constant(part: Part) -> bool:
@@ -83,7 +83,7 @@ def _constant(part: Part) -> bool:
 
 def _numbers(trained: Part, here: Part, names: list[str]) -> Mismatch | None:
     """The numbers themselves: their unit, factor, offset or sign."""
-    start, end = f"{_capital(_where(here, names))} ", f", {_training(trained, names)}"
+    start, end = f"The numbers of {_where(here, names)} ", f", {_training(trained, names)}"
     nameless = here.family in ("image", "other")
     if not here.kinds or not trained.kinds:
         code = _magnitude(trained, here, names) if nameless or here.kinds == trained.kinds else "unknown"
@@ -172,27 +172,27 @@ def _order(trained: Part, here: Part, names: list[str], conversion: Conversion |
     return [Mismatch("order", tuple(name for name, _ in pairs), text)]
 
 
-def _unusual(trained: Part, here: Part, names: list[str]) -> list[Mismatch]:
-    """A hint only: a night or numbers a tenth of the right ones, nothing tells."""
-    if not here.kinds or any(here.kinds.values()) or not any(trained.kinds.values()):
-        return []
-    text = (
-        f"{_capital(_where(here, names))} hold unusual {trained.likely[0]} ({_example(here, names)}; in "
-        f"training {_example(trained, names)}): a dark or bright scene, or other numbers than in training."
-    )
-    return [Mismatch("unusual", tuple(names), text, refuses=False)]
-
-
-def _haze(trained: Part, here: Part, names: list[str]) -> list[Mismatch]:
-    """A hint only: air that was taken away in one scene and not in the other."""
-    if None in (trained.haze, here.haze) or trained.haze == here.haze:
-        return []
-    told = ("not corrected", "corrected") if here.haze else ("corrected", "not corrected")
-    text = (
-        f"By their darkest pixels {_where(here, names)} look {told[0]} for the atmosphere, and the images of "
-        f"the training {told[1]}: the map is only as good as the two are alike."
-    )
-    return [Mismatch("haze", tuple(names), text, refuses=False)]
+def _hints(trained: Part, here: Part, names: list[str]) -> list[Mismatch]:
+    """What cannot be told for certain; it refuses nothing."""
+    where, found = _where(here, names), {}
+    if here.kinds and not any(here.kinds.values()) and any(trained.kinds.values()):
+        found["unusual"] = (
+            f"The numbers of {where} are unusual as {trained.likely[0]} ({_example(here, names)}; in "
+            f"training {_example(trained, names)}): a dark or bright scene, or other numbers."
+        )
+    for pair in map(set, OFFSET_PAIRS.items()):
+        if pair <= set(here.likely) and len(pair & set(trained.likely)) == 1:
+            found["unsure"] = (
+                f"The scene does not show whether the numbers of {where} have the offset of newer Sentinel-2 "
+                f"products (1000, or 0.1); they are taken for {trained.likely[0]}, as in training."
+            )
+    if None not in (trained.haze, here.haze) and trained.haze != here.haze:
+        told = ("not corrected", "corrected") if here.haze else ("corrected", "not corrected")
+        found["haze"] = (
+            f"By their darkest pixels {where} look {told[0]} for the atmosphere, and the images of the "
+            f"training {told[1]}: the map is only as good as the two are alike."
+        )
+    return [Mismatch(code, tuple(names), text, refuses=False) for code, text in found.items()]
 
 
 def _where(part: Part, names: list[str]) -> str:
@@ -202,7 +202,7 @@ def _where(part: Part, names: list[str]) -> str:
 
 def _looks(here: Part, names: list[str], kind: str = "numbers of no known kind") -> str:
     if here.evidence == "metadata":
-        return f"hold {kind} by the metadata ({here.stated}; {_example(here, names)})"
+        return f"are {kind} by the metadata ({here.stated}; {_example(here, names)})"
     others = [name for name in here.likely if name != kind] if kind in here.likely else []
     kind += f" or {' or '.join(others)}, which nothing tells apart" if others else ""
     said = f", although the metadata says {here.stated}" if here.evidence == AGAINST else ""
@@ -222,7 +222,3 @@ def _example(part: Part, names: list[str]) -> str:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]

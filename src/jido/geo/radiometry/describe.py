@@ -92,7 +92,7 @@ def _part(values: np.ndarray, bands: Sequence[Band], said: Stated) -> Part:
     kinds, evidence = _judge(seen, kinds_of(which, bands[0].sensor), said)
     complete = values[:, np.isfinite(values).all(axis=0)]
     broken, haze = cross_above(complete, [band.name for band in bands]), None
-    reflects = [KINDS[name] for name in kinds if KINDS[name].family == "optical"]
+    reflects = [KINDS[name] for name, usual in kinds.items() if usual and KINDS[name].family == "optical"]
     if reflects:
         broken = broken_laws(reflects[0].to_quantity(complete), seen.wavelengths)
         haze = _haze(seen, reflects[0].to_quantity(seen.quantiles))

@@ -70,9 +70,7 @@ _TABLE = (
     Kind("reflectance in percent", "optical", 100, unit="%"),
     Kind("reflectance x 10000", "optical", 1e4),
     Kind("reflectance x 10000 + 1000", "optical", 1e4, 1e3, sensor="sentinel-2"),
-    Kind(
-        "Landsat Collection 2 numbers", "optical", 1 / 2.75e-5, 0.2 / 2.75e-5, sensor="landsat-8", level="2"
-    ),
+    Kind("Collection 2 numbers", "optical", 1 / 2.75e-5, 0.2 / 2.75e-5, sensor="landsat-8", level="2"),
     Kind("level-1 numbers", "optical", 5e4, 5e3, curve="none", sensor="landsat-8", level="1"),
     Kind("kelvin", "thermal", unit="K"),
     Kind("degrees Celsius", "thermal", offset=-273.15, unit="degC"),

@@ -68,8 +68,9 @@ def plausible(seen: Seen, kinds: Sequence[Kind]) -> dict[str, bool]:
     for without, with_offset in OFFSET_PAIRS.items():
         if verdicts.keys() >= {without, with_offset}:
             usual = verdicts[without] or verdicts[with_offset]  # a grey of 0.1, or a night with the offset
-            raised = 0.075 < dark_floor(seen, KINDS[without]) < 0.17
-            verdicts |= {without: usual and not raised, with_offset: usual}
+            verdicts |= {without: usual, with_offset: usual}
+            if 0.075 < dark_floor(seen, KINDS[without]) < 0.17:
+                del verdicts[without]
     return verdicts
 
 
@@ -88,9 +89,11 @@ def _optical(seen: Seen, kind: Kind) -> bool | None:
     brightest = float(reflectance[:, Q99].max())
     black = brightest < 0.0005 and not seen.whole
     fraction = seen.whole and kind.scale == 1 and seen.high > 1
-    if below.any() or above.any() or white or black or fraction:
+    percent = kind.name == "reflectance in percent"
+    centred = percent and reflectance[:, Q5].min() < -0.5 * brightest  # standardised: mean 0, spread 1
+    if below.any() or above.any() or white or black or fraction or centred:
         return None
-    return brightest >= 0.05 and not (seen.whole and kind.name == "reflectance in percent")
+    return brightest >= 0.05 and not (seen.whole and percent)
 
 
 def dark_floor(seen: Seen, kind: Kind) -> float:

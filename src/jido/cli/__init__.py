@@ -42,8 +42,9 @@ def main() -> None:
     """Run the command line; an error of ours is one sentence and exit code 2."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    logging.getLogger("jido").setLevel(logging.WARNING if "--quiet" in sys.argv else logging.INFO)
+    log = logging.getLogger("jido")
+    log.addHandler(logging.StreamHandler())
+    log.setLevel(logging.WARNING if {"--quiet", "-q"} & set(sys.argv) else logging.INFO)
     try:
         # typer prints a panel for wrong usage; for machines it becomes an error like the others
         sys.exit(app(standalone_mode="--json" not in sys.argv))

@@ -27,6 +27,9 @@ from jido.methods import Model
 PROBE_S = 10.0
 """Seconds of prediction that are timed."""
 
+ROUNDS = 4
+"""Answers of every thread that are waited for, however long they take."""
+
 LOOKED_AT = 64
 """Tiles that are read to see how many hold data."""
 
@@ -92,18 +95,20 @@ def estimate_map(
     total = plan.tiles[0] * plan.tiles[1]
     full = round(total * _share_with_data(model, scene, plan))
     predictors = min(workers, os.cpu_count() or 1) if workers else threads_of(threads)
+    before = peak_rss_mb()
     first, rate = _probe(model, scene, plan, predictors, probe_s)
-    share = predictors / workers if workers else 1.0
-    seconds = first + full / rate * share + _closing_seconds(model, grid, planes)
-    rows_mb = grid.shape.y * grid.shape.x * len(planes) / 1e6
-    here, worker = _memory(model, plan, 0 if workers else predictors), _memory(model, plan, 1)
+    slower = predictors / workers if workers else 1.0
+    seconds = first + full / rate * slower + _closing_seconds(model, grid, planes)
+    seam_mb = (len(model.scheme.classes) + 1) * plan.overlap * plan.shape[1] * 4 / 1e6
+    rows_mb = plan.shape[0] * plan.shape[1] * len(planes) / 1e6
+    predicting = peak_rss_mb() + min(CACHE_MB, rows_mb) + 3 * seam_mb
     return Estimate(
         tiles=total,
         tiles_with_data=full,
         megapixels=round(scene.geobox.shape.y * scene.geobox.shape.x / 1e6, 3),
         cells=plan.shape,
-        memory_mb=round(here, 1),
-        worker_memory_mb=round(worker, 1) if workers else None,
+        memory_mb=round(before + 6 * seam_mb if workers else predicting, 1),
+        worker_memory_mb=round(predicting, 1) if workers else None,
         disk_mb=round(rows_mb * 4 / 3 * 2, 1),  # rows with their overviews, and at worst the same in the COG
         tiles_per_s=round(rate, 2),
         seconds=round(seconds, 1),
@@ -127,33 +132,34 @@ class _EnoughError(Exception):
 
 
 def _probe(model: Model, scene: Scene, plan: Plan, threads: int, seconds: float) -> tuple[float, float]:
-    """Seconds to the first answer, and tiles with data per second from then on."""
+    """Seconds until every thread has answered, and tiles with data per second from then on.
+
+    Goes on for as long as it takes to see some rounds of answers.
+    """
     keep_memory()
-    middle = plan.tasks // 2
-    start, first, full = time.perf_counter(), 0.0, 0
+    middle, order = plan.tasks // 2, range(plan.tasks)
+    start, times = time.perf_counter(), []
 
     def counted(answers: Iterable[Answer]) -> Iterator[Answer]:
-        nonlocal first, full
         for tile, found in answers:
             yield tile, found
             if found is None:
                 continue
-            first = first or time.perf_counter()
-            full += 1
-            if time.perf_counter() - first > seconds:
+            times.append(time.perf_counter())
+            if len(times) >= ROUNDS * threads and times[-1] - times[0] > seconds:
                 raise _EnoughError
 
     try:
         with ThreadPoolExecutor(threads, initializer=one_thread) as pool:
-            order = [*range(middle, plan.tasks), *range(middle)]
-            for task, answers in predicted(model, scene, plan, order, pool=pool, ahead=2 * threads - 2):
+            for task, answers in predicted(
+                model, scene, plan, [*order[middle:], *order[:middle]], pool=pool, ahead=2 * threads - 2
+            ):
                 blend(model, plan, task, counted(answers))
     except _EnoughError:
         pass
-    end = time.perf_counter()
-    if full < 2:  # nothing to time: one tile, or none
-        return end - start, float("inf")
-    return first - start, (full - 1) / (end - first)
+    if len(times) <= threads:  # nothing to time
+        return time.perf_counter() - start, float("inf")
+    return times[threads - 1] - start, (len(times) - threads) / (times[-1] - times[threads - 1])
 
 
 def _closing_seconds(model: Model, grid: GeoBox, planes: list[Plane]) -> float:
@@ -178,17 +184,3 @@ def _closing_seconds(model: Model, grid: GeoBox, planes: list[Plane]) -> float:
         write_cog(Path(folder) / "map.vrt", Path(folder) / "map.tif")
         writing = time.perf_counter() - start
     return (filtering + writing) * grid.shape.y * grid.shape.x / side**2
-
-
-def _memory(model: Model, plan: Plan, predictors: int) -> float:
-    """MB: this process as it is, GDAL's blocks, a row of tiles with its seams, tiles under way.
-
-    A process that only writes (no predictors) holds rows of bytes and seams of two tasks a worker.
-    """
-    k, width = len(model.scheme.classes), plan.shape[1]
-    seam = (k + 1) * plan.overlap * width * 4
-    row = (k + 1) * plan.core * width * 4
-    tile = (len(model.bands) * plan.tile**2 * 4 + k * plan.core**2 * 4) * 4
-    moving = min(row, (k + 1) * plan.overlap * width * 4 + 2 * plan.step * width * (3 + k))
-    held = 4 * seam if not predictors else row + moving + 3 * seam + (3 * predictors + 1) * tile
-    return peak_rss_mb() + CACHE_MB + held / 1e6

@@ -87,10 +87,13 @@ def cluster(*, workers: int | None = None, scheduler: str | None = None) -> Iter
     except ModuleNotFoundError as err:
         raise ClusterError('Workers need Dask: pip install "jido[dask]".') from err
     if scheduler is None:
-        logging.getLogger("distributed").setLevel(logging.ERROR)
         with (
             LocalCluster(
-                n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None
+                n_workers=workers,
+                threads_per_worker=1,
+                memory_limit=0,  # a limit would stop workers long before the machine is short
+                dashboard_address=":0",  # any free port: the usual one may be taken
+                silence_logs=logging.CRITICAL,  # what goes wrong is raised
             ) as local,
             Client(local) as client,
         ):

@@ -167,8 +167,8 @@ class ForestModel:
 
     @property
     def tile(self) -> int:
-        """Pixels along a tile: about 256, in whole cells, and the halo."""
-        return max(256 // self.stride, 1) * self.stride + 2 * self.halo
+        """Pixels along a tile: 128 cells, but not more than 256 pixels, and the halo."""
+        return min(max(256 // self.stride, 1), 128) * self.stride + 2 * self.halo
 
     overlap = 0  # a cell has one answer, wherever the tile begins
     batch = 1

@@ -69,7 +69,7 @@ def plausible(seen: Seen, kinds: Sequence[Kind]) -> dict[str, bool]:
         if verdicts.keys() >= {without, with_offset}:
             usual = verdicts[without] or verdicts[with_offset]  # a grey of 0.1, or a night with the offset
             verdicts |= {without: usual, with_offset: usual}
-            if 0.075 < dark_floor(seen, KINDS[without]) < 0.17:
+            if 0.095 < dark_floor(seen, KINDS[without]) < 0.17:
                 del verdicts[without]
     return verdicts
 
@@ -99,21 +99,21 @@ def _optical(seen: Seen, kind: Kind) -> bool | None:
 def dark_floor(seen: Seen, kind: Kind) -> float:
     """Reflectance that nearly all pixels keep which must be dark in some band; NaN without such.
 
-    Green vegetation is dark in blue and red, water beyond 0.8 um. Both are known by differences
-    of bands, which an offset leaves as they are; so a floor near 0.1 is an offset of 0.1.
+    Dense green vegetation is dark in blue and red, water beyond 1.5 um. Both are known by
+    differences of bands, which an offset leaves as they are; so a floor near 0.1 is an offset of 0.1.
     """
     green, red, nir, swir = (seen.near(*role) for role in (GREEN, RED, NIR, SWIR16))
-    if red is None or nir is None or green is None:
+    if green is None or red is None or nir is None:
         return float("nan")
     reflectance = kind.to_quantity(seen.values)
     leaf = np.where(reflectance[red] < 0.3, reflectance[nir] - reflectance[red], 0)
     if swir is None:
-        dark = leaf > 0.25
+        dark = leaf > 0.3
     else:
-        fall = reflectance[nir] - reflectance[swir]
-        water = (reflectance[green] - reflectance[nir] > 0.01) & (fall > -0.02)
-        dark = ((leaf > 0.15) & (fall > 0.05)) | (water & (reflectance.max(axis=0) < 0.3))
-    if dark.sum() < max(200, 0.05 * np.isfinite(reflectance[nir]).sum()):
+        beyond = reflectance[seen.wavelengths > SWIR16[0]].max(axis=0)
+        water = (reflectance[green] > reflectance[nir] + 0.01) & (reflectance[nir] < 0.2) & (beyond < 0.13)
+        dark = ((leaf > 0.2) & (reflectance[nir] > reflectance[swir] + 0.05)) | water
+    if dark.sum() < max(200, 0.1 * np.isfinite(reflectance[nir]).sum()):
         return float("nan")
     return float(np.quantile(np.nanmin(reflectance[:, dark], axis=0), 0.1))
 

@@ -121,6 +121,12 @@ def test_a_scene_without_data_has_no_radiometry(tmp_path):
     assert described(path).parts == ()
 
 
+def test_a_scene_of_nothing_but_zeros_is_refused(trained, tmp_path):
+    path = write(tmp_path / "a.tif", np.zeros((5, 64, 64), dtype=np.uint16))
+    with Scene([path]) as scene, pytest.raises(ModelError, match="same value"):
+        require_radiometry(trained, scene, convert=True)
+
+
 def test_an_image_smaller_than_a_window(tmp_path):
     assert (
         described(write(tmp_path / "a.tif", counts(country(0, side=16)))).parts[0].bands["B08"].count == 256

@@ -3,21 +3,13 @@
 from jido.io.classmap import ClassMap
 from jido.io.cog import Plane, describe_rows, write_cog
 from jido.io.files import file_sha256, json_text, replacing, replacing_together, require_place
+from jido.io.geotiff import geotiff_profile, write_codes, write_image
 from jido.io.mlm import mlm_item
 from jido.io.package import Package, package_id, read_config, require_package_place
 from jido.io.polygons import PolygonFile, polygon_file
 from jido.io.process import keep_memory, peak_rss_mb
 from jido.io.radiometry import describe_scene
-from jido.io.raster import (
-    CACHE_MB,
-    RESAMPLING,
-    Progress,
-    Scene,
-    geotiff_profile,
-    read_image,
-    write_codes,
-    write_image,
-)
+from jido.io.raster import CACHE_MB, RESAMPLING, Progress, Scene, read_image
 from jido.io.sample import Sample
 from jido.io.style import aux_xml, polygon_qml, qml
 from jido.io.vectors import read_labels, write_labels

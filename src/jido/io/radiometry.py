@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import product
 
 import numpy as np
 
@@ -49,16 +50,15 @@ def sample_pixels(scene: Scene, *, seed: int = 0) -> np.ndarray:
     height, width = scene.geobox.shape
     for side in (8, 16, 32):
         rows, cols = (_starts(length, side, np.random.default_rng(seed)) for length in (height, width))
-        found = [
-            scene.read((slice(y, min(y + WINDOW, height)), slice(x, min(x + WINDOW, width)))).data
-            for y in rows
-            for x in cols
-        ]
-        pixels = np.concatenate([data.reshape(len(data), -1) for data in found], axis=1)
-        some = (np.isfinite(pixels) & (pixels != 0)).any(axis=0)
-        if some.sum() >= WINDOW**2 or len(rows) * len(cols) < side**2:
+        found = []
+        for y, x in product(rows, cols):
+            data = scene.read((slice(y, min(y + WINDOW, height)), slice(x, min(x + WINDOW, width)))).data
+            data = data.reshape(len(data), -1)
+            some = (np.isfinite(data) & (data != 0)).any(axis=0)
+            found.append(data[:, some] if some.any() else data[:, ::16])
+        pixels = np.concatenate(found, axis=1)
+        if pixels.shape[1] >= WINDOW**2 or len(rows) * len(cols) < side**2:
             break
-    pixels = pixels[:, some] if some.any() else pixels
     return pixels[:, :: -(-pixels.shape[1] // PIXELS)]
 
 

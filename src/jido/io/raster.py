@@ -73,7 +73,7 @@ def _wkt(geobox: GeoBox) -> str:
     return geobox.crs.to_wkt()
 
 
-def _sentence(err: Exception) -> str:
+def sentence(err: Exception) -> str:
     """A library's message without its line breaks and its final stop."""
     return re.sub(r"\s+", " ", str(err.__cause__ or err)).rstrip(". ")
 
@@ -130,7 +130,7 @@ class Scene:
                 source = self._stack.enter_context(rasterio.open(path))
         except RasterioError as err:
             raise ImageError(
-                f"{path} is not an image that can be read ({_sentence(err)}): give a GeoTIFF or "
+                f"{path} is not an image that can be read ({sentence(err)}): give a GeoTIFF or "
                 "another raster file."
             ) from err
         if source.crs is None and crs is None:
@@ -229,7 +229,7 @@ class Scene:
         try:
             block = source.read(index, window=disk, masked=True)
         except RasterioError as err:
-            raise ImageError(f"{path} is damaged or cut short ({_sentence(err)}): get it again.") from err
+            raise ImageError(f"{path} is damaged or cut short ({sentence(err)}): get it again.") from err
         with np.errstate(over="ignore"):  # nodata of float64 may lie beyond float32
             data = np.ma.getdata(block).astype(np.float32)
         if (mask := np.ma.getmask(block)) is not np.ma.nomask:

@@ -18,7 +18,7 @@ from jido.errors import ImageError
 from jido.geo import Window, identify
 from jido.geo.radiometry import Conversion
 from jido.io.origin import Origin
-from jido.io.raster import RESAMPLING, Scene, _sentence
+from jido.io.raster import RESAMPLING, Scene, sentence
 from jido.io.stac_grid import Bounds, common_grid, meet, place_on, requested_grid
 from jido.io.stac_items import StacBand, StacItem, is_remote, read_items, require_one_baseline
 
@@ -207,7 +207,7 @@ def _request(band: StacBand, resample: str) -> tuple[RasterSource, RasterLoadPar
 
 def _unreadable(uri: str, item: StacItem, err: Exception) -> ImageError:
     silent = {AssertionError: "it is not georeferenced", IndexError: "it has fewer bands"}
-    reason = silent.get(type(err)) or _sentence(err)
+    reason = silent.get(type(err)) or sentence(err)
     return ImageError(
         f"{uri.partition('?')[0]} is damaged or not what {item.path} says ({reason}): get it again."
     )

@@ -37,7 +37,7 @@ from jido.maps.plan import Plan
 from jido.maps.postfilter import gaussian_filter_lcz, reach
 from jido.maps.radiometry import require_radiometry
 from jido.maps.report import map_report
-from jido.maps.run import Run, fingerprint, open_run, require_unchanged
+from jido.maps.run import LOG, Run, fingerprint, open_run, require_unchanged
 from jido.maps.tasks import NODATA, QUANTA, Done
 from jido.methods import Model
 
@@ -223,7 +223,10 @@ def map_scene(
     """
     start = time.perf_counter()
     require_fit(model, scene)
+    known = len(scene.notes)
     scene = require_radiometry(model, scene, convert=convert)
+    for text in scene.notes[known:]:
+        LOG.info(text)
     path = Path(path)
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise OutputError(f"{path} is no name for a GeoTIFF: end it with .tif.")

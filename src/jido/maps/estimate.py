@@ -33,6 +33,9 @@ ROUNDS = 4
 LOOKED_AT = 64
 """Tiles that are read to see how many hold data."""
 
+REPORT_MB = 80
+"""What drawing the report takes: matplotlib and one picture."""
+
 SAMPLE = 1024
 """Side in cells of the made-up map on which writing is timed."""
 
@@ -101,13 +104,13 @@ def estimate_map(
     seconds = first + full / rate * slower + _closing_seconds(model, grid, planes)
     seam_mb = (len(model.scheme.classes) + 1) * plan.overlap * plan.shape[1] * 4 / 1e6
     rows_mb = plan.shape[0] * plan.shape[1] * len(planes) / 1e6
-    predicting = peak_rss_mb() + min(CACHE_MB, rows_mb) + 3 * seam_mb
+    predicting = peak_rss_mb() + REPORT_MB + min(CACHE_MB, rows_mb) + 3 * seam_mb
     return Estimate(
         tiles=total,
         tiles_with_data=full,
         megapixels=round(scene.geobox.shape.y * scene.geobox.shape.x / 1e6, 3),
         cells=plan.shape,
-        memory_mb=round(before + 6 * seam_mb if workers else predicting, 1),
+        memory_mb=round(before + REPORT_MB + 6 * seam_mb if workers else predicting, 1),
         worker_memory_mb=round(predicting, 1) if workers else None,
         disk_mb=round(rows_mb * 4 / 3 * 2, 1),  # rows with their overviews, and at worst the same in the COG
         tiles_per_s=round(rate, 2),

@@ -1,4 +1,4 @@
-"""Reading image files by window and writing GeoTIFF. The only place where disk nodata becomes NaN."""
+"""Reading image files by window. The only place where nodata on disk becomes NaN."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ from rasterio.windows import Window as DiskWindow
 from jido.errors import ImageError
 from jido.geo import Band, Raster, Window, identify, lattice, unique_names
 from jido.geo.radiometry import KINDS, Conversion
-from jido.io.files import replacing
 from jido.io.origin import Origin
-from jido.labels import ClassScheme
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -60,17 +58,18 @@ def _bands(source: rasterio.DatasetReader, planes: Sequence[int]) -> list[Band]:
 def _grid(source: rasterio.DatasetReader, crs: str | None) -> GeoBox:
     """The grid of a file; ``crs`` counts only when the file has none."""
     try:
-        return GeoBox(source.shape, source.transform, source.crs.to_wkt() if source.crs else crs)
+        return GeoBox(source.shape, source.transform, source.crs.towkt() if source.crs else crs)
     except (CRSError, ValueError) as err:
         raise ImageError(
             f"{source.name} has no CRS and {crs!r} is none: give one such as --crs EPSG:32649."
         ) from err
 
 
-def _wkt(geobox: GeoBox) -> str:
+def wkt(geobox: GeoBox) -> str:
+    """The CRS of a grid in words that every library reads; refuses a grid without one."""
     if geobox.crs is None:
         raise ImageError("An image without CRS cannot be put on a grid: give one with --crs EPSG:....")
-    return geobox.crs.to_wkt()
+    return geobox.crs.towkt()
 
 
 def sentence(err: Exception) -> str:
@@ -151,7 +150,7 @@ class Scene:
                 f"{path} lies on another grid than {self.paths[0]}: "
                 f"give --resample {'|'.join(RESAMPLING)} to bring it there."
             )
-        if not box.extent.to_crs(_wkt(self.geobox)).intersects(self.geobox.extent):
+        if not box.extent.to_crs(wkt(self.geobox)).intersects(self.geobox.extent):
             raise ImageError(f"{path} shows another place than {self.paths[0]}: give images that overlap.")
         self.notes.append(f"{path.name} was resampled ({resample}) to the grid of {self.paths[0].name}.")
         # without nodata or alpha what lies outside the file would be 0 and not without data
@@ -160,8 +159,8 @@ class Scene:
         return self._stack.enter_context(
             WarpedVRT(
                 source,
-                src_crs=_wkt(box),
-                crs=_wkt(self.geobox),
+                src_crs=wkt(box),
+                crs=wkt(self.geobox),
                 transform=self.geobox.affine,
                 height=self.geobox.shape.y,
                 width=self.geobox.shape.x,
@@ -298,43 +297,3 @@ def read_image(path: str | Path, *, crs: str | None = None) -> Raster:
     """A whole image file as a :class:`~jido.geo.Raster`. For large scenes use :class:`Scene`."""
     with Scene([path], crs=crs) as scene:
         return scene.read()
-
-
-def write_image(raster: Raster, path: str | Path) -> None:
-    """Write a Raster as a tiled, deflated GeoTIFF (float32, nodata NaN, named bands)."""
-    with replacing(path) as fresh:
-        profile = geotiff_profile(raster.geobox, count=len(raster.bands), dtype="float32", nodata=np.nan)
-        with rasterio.open(fresh, "w", **profile) as sink:
-            sink.write(raster.data)
-            for i, band in enumerate(raster.bands, start=1):
-                sink.set_band_description(i, band.name)
-                sink.set_band_unit(i, band.unit)
-
-
-def write_codes(codes: np.ndarray, geobox: GeoBox, path: str | Path, *, scheme: ClassScheme) -> None:
-    """Write class codes uint8 (y, x), 0 = none, as a GeoTIFF with the scheme's palette inside."""
-    profile = geotiff_profile(geobox, count=1, dtype="uint8", nodata=0)
-    with replacing(path) as fresh, rasterio.open(fresh, "w", **profile) as sink:
-        sink.write(codes, 1)
-        sink.set_band_description(1, scheme.name)
-        sink.write_colormap(1, scheme.palette)
-
-
-def geotiff_profile(geobox: GeoBox, *, count: int, dtype: str, nodata: float) -> dict[str, object]:
-    """Creation options of Jido's GeoTIFFs: tiled 256, deflate, BigTIFF when needed."""
-    return {
-        "driver": "GTiff",
-        "height": geobox.shape.y,
-        "width": geobox.shape.x,
-        "count": count,
-        "dtype": dtype,
-        "crs": _wkt(geobox),
-        "transform": geobox.affine,
-        "nodata": nodata,
-        "tiled": True,
-        "blockxsize": 256,
-        "blockysize": 256,
-        "compress": "deflate",
-        "predictor": 3 if dtype == "float32" else 2,
-        "bigtiff": "if_safer",
-    }

@@ -58,7 +58,7 @@ def _bands(source: rasterio.DatasetReader, planes: Sequence[int]) -> list[Band]:
 def _grid(source: rasterio.DatasetReader, crs: str | None) -> GeoBox:
     """The grid of a file; ``crs`` counts only when the file has none."""
     try:
-        return GeoBox(source.shape, source.transform, source.crs.towkt() if source.crs else crs)
+        return GeoBox(source.shape, source.transform, source.crs.to_wkt() if source.crs else crs)
     except (CRSError, ValueError) as err:
         raise ImageError(
             f"{source.name} has no CRS and {crs!r} is none: give one such as --crs EPSG:32649."
@@ -69,7 +69,7 @@ def wkt(geobox: GeoBox) -> str:
     """The CRS of a grid in words that every library reads; refuses a grid without one."""
     if geobox.crs is None:
         raise ImageError("An image without CRS cannot be put on a grid: give one with --crs EPSG:....")
-    return geobox.crs.towkt()
+    return geobox.crs.to_wkt()
 
 
 def sentence(err: Exception) -> str:

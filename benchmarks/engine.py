@@ -192,7 +192,7 @@ def case_dask(name: str, scene: Path, folder: Path) -> dict:
     """One predictor in this process, one worker, two workers, interleaved; clusters are started before."""
     from jido.io import Scene, keep_memory
     from jido.maps import map_scene
-    from jido.maps.executors import cluster
+    from jido.maps.cluster import cluster
 
     keep_memory()
     model, rows = make_model(name), []

@@ -143,7 +143,8 @@ def test_only_the_bands_of_the_model_count_in_its_order():
     [
         (8, 7, r"7 pixels is out of range for tiles of 8 pixels: give --overlap 0 to 4\."),
         (8, -1, "give --overlap 0 to 4"),
-        (0, 0, "A tile of 0 pixels is too small: give --tile 1 or more"),
+        (0, 0, "A tile of 0 pixels is too small: give --tile 1 to 4096"),
+        (5000, 0, "A tile of 5000 pixels is too large: give --tile 1 to 4096"),
     ],
 )
 def test_tiles_out_of_range_are_refused_with_the_range(tile, overlap, match):
@@ -152,7 +153,7 @@ def test_tiles_out_of_range_are_refused_with_the_range(tile, overlap, match):
 
 
 def test_a_tile_within_its_halo_is_refused():
-    with pytest.raises(ModelError, match="is too small: give --tile 13 or more"):
+    with pytest.raises(ModelError, match="A tile of 12 pixels is too small: give --tile 13 to 4096"):
         assembled(Echo(stride=3, halo=5), raster_of(places(0, (9, 9))), tile=12)
 
 
@@ -198,7 +199,7 @@ def test_a_number_that_is_none_becomes_nodata_and_is_counted():
     model = Overflow()
     plan = Plan.of(model, (6, 6), tile=6)
     done = run_task(model, Shown(image), plan, 0)
-    assert done.counts.unanswered_cells == 2
+    assert done.counts.cells_with_data == 36
     assert np.argwhere(done.planes[:, 0] == NODATA).tolist() == [[3, 0], [3, 1]]
 
 
@@ -406,6 +407,27 @@ def test_everything_a_map_package_holds(tmp_path):
 
 
 @pytest.mark.usefixtures("no_report")
+def test_probabilities_are_quantised_with_their_scale_in_the_file(tmp_path):
+    scheme = lcz_scheme()
+    cells = places(0, (30, 30), k=17, gaps=0.1)
+    model = Echo(scheme=scheme, pixel_m=(10.0, 10.0), stride=10, certainty=0.6)
+    mapped(tmp_path, enlarged(cells, 10), model, probabilities=True)
+    with rasterio.open(tmp_path / "map.tif") as source:
+        assert source.descriptions[4:] == tuple(f"p_{label}" for label in scheme.labels)
+        assert source.scales == (1.0,) * 4 + (0.004,) * 17
+        planes = source.read(masked=True) * np.array(source.scales)[:, None, None]
+        filtered = source.read(2)
+    empty = np.isnan(cells)
+    truth = np.nan_to_num(cells).astype(int)
+    found = np.take_along_axis(planes[4:], truth[None], axis=0)[0]
+    np.testing.assert_allclose(found[~empty], 0.6)
+    np.testing.assert_allclose(planes[4:].sum(0)[~empty], 1, atol=17 * 0.002)
+    assert (planes.mask == empty).all()
+    codes = np.where(empty, NODATA, truth + 1).astype(np.uint8)
+    np.testing.assert_array_equal(filtered, gaussian_filter_lcz(codes, cell_m=(100, 100), nodata=NODATA))
+
+
+@pytest.mark.usefixtures("no_report")
 @pytest.mark.parametrize("single_band", [True, False])
 @pytest.mark.parametrize("name", ["scratch.tif", "single.tif"])
 def test_no_name_of_a_map_is_reserved(tmp_path, name, single_band):
@@ -427,6 +449,19 @@ def refused(tmp_path, model, place, error, match):
 def test_a_scene_without_data_is_refused(tmp_path):
     refused(tmp_path, Echo(), np.full((5, 5), NAN), ImageError, "has no data at all")
     refused(tmp_path, Echo(scheme=lcz_scheme()), np.full((5, 5), NAN), ImageError, "has no data at all")
+
+
+def test_a_model_that_gives_no_number_is_refused(tmp_path):
+    class Broken(Echo):
+        def predict(self, batch):
+            return super().predict(batch) * NAN
+
+    refused(tmp_path, Broken(), np.zeros((5, 5)), ModelError, "no finite number for any cell")
+
+
+def test_a_single_band_with_probabilities_is_refused(tmp_path):
+    with pytest.raises(OutputError, match="A single band holds no probabilities"):
+        mapped(tmp_path, np.zeros((5, 5)), Echo(), single_band=True, probabilities=True)
 
 
 def test_a_scene_smaller_than_a_cell_is_refused(tmp_path):
@@ -478,7 +513,7 @@ def peak_of_mapping(tmp_path, rows, side=2048, strip=256):
     tracemalloc.start()
     try:
         with Scene([tmp_path / "big.tif"]) as scene:
-            map_scene(model, scene, tmp_path / "map.tif", threads=2)
+            map_scene(model, scene, tmp_path / "map.tif", threads=1)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

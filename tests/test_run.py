@@ -141,17 +141,38 @@ def test_a_model_that_was_never_saved_begins_anew(tmp_path, scene_path):
     assert run(scene_path, tmp_path / "map.tif", using=model(package=None)).resumed_bands == 0
 
 
-@pytest.mark.parametrize("damage", ["record", "seam", "rows"])
+@pytest.mark.parametrize("damage", ["record", "seam", "no rows", "short rows", "short seam"])
 def test_a_damaged_state_begins_anew(tmp_path, scene_path, damage):
     run(scene_path, tmp_path / "whole.tif")
     cut_off(scene_path, tmp_path / "map.tif")
     state = tmp_path / ".map.tif.run"
+    seam, rows = next(state.glob("seam-*.npz")), state / "rows.bil"
     if damage == "record":
         (state / "record.json").write_text('{"tasks": 3')
+    elif damage in ("seam", "no rows"):
+        (seam if damage == "seam" else rows).unlink()
     else:
-        next(state.glob({"seam": "seam-*.npz", "rows": "rows.bil"}[damage])).unlink()
+        os.truncate(rows if damage == "short rows" else seam, 1000)
     assert run(scene_path, tmp_path / "map.tif").resumed_bands == 0
     assert digest(tmp_path / "map.tif") == digest(tmp_path / "whole.tif")
+
+
+def test_the_file_behind_a_virtual_file_counts(tmp_path, scene_path):
+    from rasterio.shutil import copy
+
+    copy(scene_path, tmp_path / "scene.vrt", driver="VRT")
+    cut_off(tmp_path / "scene.vrt", tmp_path / "map.tif")
+    os.utime(scene_path, ns=(1, 1))
+    assert run(tmp_path / "scene.vrt", tmp_path / "map.tif").resumed_bands == 0
+
+
+def test_what_a_killed_process_left_is_cleared(tmp_path, scene_path):
+    for name in (".map.tif.abcd_123", ".map.qml.abcd_123"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "map.tif").write_text("half")
+    (tmp_path / ".map.tif.mine").mkdir()  # somebody else's
+    run(scene_path, tmp_path / "map.tif")
+    assert hidden(tmp_path) == [".map.tif.mine"]
 
 
 def test_an_image_that_changes_while_it_is_read_is_refused(tmp_path, scene_path):
@@ -284,7 +305,7 @@ def test_a_run_begun_by_threads_is_ended_by_workers(tmp_path, scene_path):
 
 def test_a_scheduler_that_is_not_there_is_said(tmp_path, scene_path, monkeypatch):
     pytest.importorskip("distributed", reason="Dask is not installed")
-    monkeypatch.setattr("jido.maps.executors.CONNECT_S", 0.5)
+    monkeypatch.setattr("jido.maps.cluster.CONNECT_S", 0.5)
     with pytest.raises(ClusterError, match=r"tcp://127\.0\.0\.1:9 does not answer"):
         run(scene_path, tmp_path / "map.tif", scheduler="tcp://127.0.0.1:9")
     assert hidden(tmp_path) == []
@@ -292,13 +313,53 @@ def test_a_scheduler_that_is_not_there_is_said(tmp_path, scene_path, monkeypatch
 
 class Refuses(Echo):
     def predict(self, batch):
-        raise ImageError("said on a worker.")
+        try:
+            with rasterio.open("no such file"):
+                pass
+        except rasterio.errors.RasterioError as err:  # such a cause cannot be sent
+            raise ImageError("said on a worker.") from err
 
 
 def test_a_refusal_on_a_worker_comes_out_as_it_is(tmp_path, scene_path):
     pytest.importorskip("distributed", reason="Dask is not installed")
     with pytest.raises(ImageError, match=r"^said on a worker\.$"):
         run(scene_path, tmp_path / "map.tif", workers=1, using=Refuses())
+
+
+class Idle(Around):
+    def predict(self, batch):
+        time.sleep(0.002)  # lets the other thread of the worker read
+        return super().predict(batch)
+
+
+def test_a_worker_with_threads_gives_the_same_bytes(tmp_path, scene_path):
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+    run(scene_path, tmp_path / "whole.tif")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=3, processes=False, dashboard_address=None
+    ) as local:
+        using = Idle(halo=2, batch=2, package=SAVED)
+        run(scene_path, tmp_path / "map.tif", using=using, scheduler=local.scheduler_address)
+        with distributed.Client(local) as client:
+            plugins = client.run(lambda dask_worker: list(dask_worker.plugins))
+    assert digest(tmp_path / "map.tif") == digest(tmp_path / "whole.tif")
+    assert not [name for names in plugins.values() for name in names if name.startswith("jido")]
+
+
+def test_a_scheduler_without_workers_is_said(tmp_path, scene_path, monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+    monkeypatch.setattr("jido.maps.cluster.CONNECT_S", 0.5)
+    with (
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as local,
+        pytest.raises(ClusterError, match="has no worker: start one with 'dask worker"),
+    ):
+        run(scene_path, tmp_path / "map.tif", scheduler=local.scheduler_address)
+
+
+@pytest.mark.parametrize("how", [{"workers": 0}, {"workers": 2, "scheduler": "tcp://127.0.0.1:9"}])
+def test_workers_that_make_no_sense_are_refused(tmp_path, scene_path, how):
+    with pytest.raises(ClusterError, match="Give either --workers, 1 or more, or the address"):
+        run(scene_path, tmp_path / "map.tif", **how)
 
 
 def test_scenes_reopen_in_another_process(tmp_path):

@@ -142,5 +142,5 @@ def _print_estimate(estimate: Estimate) -> None:
         f"{estimate.tiles} tiles ({estimate.tiles_with_data} with data), "
         f"{estimate.megapixels:g} megapixels, {rows} x {cols} cells\n"
         f"memory {estimate.memory_mb:.0f} MB{worker}, disk up to {estimate.disk_mb:.0f} MB\n"
-        f"{estimate.tiles_per_s:g} tiles/s in the probe, {hours} h {rest // 60} min {rest % 60} s in all"
+        f"{estimate.tiles_per_s or '-'} tiles/s in the probe, {hours} h {rest // 60} min {rest % 60} s in all"
     )

@@ -1,8 +1,15 @@
 """The only place that opens files."""
 
 from jido.io.classmap import ClassMap
-from jido.io.cog import Plane, describe_rows, write_cog
-from jido.io.files import file_sha256, json_text, replacing, replacing_together, require_place
+from jido.io.cog import Plane, describe_rows, smaller_levels, write_cog
+from jido.io.files import (
+    clear_leftovers,
+    file_sha256,
+    json_text,
+    replacing,
+    replacing_together,
+    require_place,
+)
 from jido.io.geotiff import geotiff_profile, write_codes, write_image
 from jido.io.mlm import mlm_item
 from jido.io.package import Package, package_id, read_config, require_package_place
@@ -28,6 +35,7 @@ __all__ = [
     "Sample",
     "Scene",
     "aux_xml",
+    "clear_leftovers",
     "describe_rows",
     "describe_scene",
     "file_sha256",
@@ -49,6 +57,7 @@ __all__ = [
     "replacing_together",
     "require_package_place",
     "require_place",
+    "smaller_levels",
     "write_codes",
     "write_cog",
     "write_estimator",

@@ -32,29 +32,43 @@ class Plane:
     palette: Mapping[int, tuple[int, int, int, int]] | None = None
 
 
-def describe_rows(
-    path: Path, rows: Path, grid: GeoBox, planes: Sequence[Plane], *, per_row: int, nodata: int
-) -> None:
-    """Write a GDAL virtual file (VRT) that reads a file of plain bytes (y, plane, x) beside it.
+def smaller_levels(rows: Path, shape: tuple[int, int, int]) -> list[Path]:
+    """The file of bytes (y, plane, x), and files beside it of every second cell of the level before.
 
-    It has overviews, every second cell of the level before, in files beside it as well: GDAL takes
-    longer to make them than to compress the whole map.
+    They become the overviews: GDAL takes longer to make them than to compress the whole map. Goes
+    on until a level fits one block.
+    """
+    levels, (height, planes, width) = [rows], shape
+    while max(height, width) > BLOCK:
+        half = rows.with_name(f"half-{levels[-1].name}")
+        with levels[-1].open("rb") as source, half.open("wb") as sink:
+            for top in range(0, height, BLOCK):
+                strip = np.fromfile(source, np.uint8, min(BLOCK, height - top) * planes * width)
+                sink.write(np.ascontiguousarray(strip.reshape(-1, planes, width)[::2, :, ::2]).data)
+        levels.append(half)
+        height, width = -(-height // 2), -(-width // 2)
+    return levels
+
+
+def describe_rows(
+    path: Path, levels: Sequence[Path], grid: GeoBox, planes: Sequence[Plane], *, per_row: int, nodata: int
+) -> None:
+    """Write a GDAL virtual file (VRT) that reads files of plain bytes (y, plane, x) beside it.
 
     Args:
         path: the ``.vrt``.
-        rows: the file of bytes, in the same folder.
+        levels: the file of bytes and its smaller levels, in the same folder.
         grid: where it lies.
         planes: the bands, a choice of the planes in the file.
         per_row: planes in the file.
         nodata: value without data, in all of them.
     """
     height, width = grid.shape
-    smaller = None
-    if max(height, width) > BLOCK:
-        smaller = path.with_name(f"half-{path.name}")
+    rows, *rest = levels
+    smaller = path.with_name(f"half-{path.name}") if rest else None
+    if smaller:
         below = GeoBox((-(-height // 2), -(-width // 2)), grid.affine * Affine.scale(2), grid.crs)
-        half = _halved(rows, (height, per_row, width))
-        describe_rows(smaller, half, below, planes, per_row=per_row, nodata=nodata)
+        describe_rows(smaller, rest, below, planes, per_row=per_row, nodata=nodata)
     bands = "".join(
         f'<VRTRasterBand dataType="Byte" band="{i}" subClass="VRTRawRasterBand">'
         f"<Description>{escape(plane.name)}</Description><NoDataValue>{nodata}</NoDataValue>"
@@ -71,16 +85,6 @@ def describe_rows(
         f"<GeoTransform>{transform}</GeoTransform>{bands}</VRTDataset>",
         encoding="utf-8",
     )
-
-
-def _halved(rows: Path, shape: tuple[int, int, int]) -> Path:
-    """A file of every second cell of every second row, beside the one it is made from."""
-    half = rows.with_name(f"half-{rows.name}")
-    source = np.memmap(rows, dtype=np.uint8, mode="r", shape=shape)
-    with half.open("wb") as sink:
-        for top in range(0, shape[0], 2 * BLOCK):
-            sink.write(np.ascontiguousarray(source[top : top + 2 * BLOCK : 2, :, ::2]).data)
-    return half
 
 
 def _overview(file: Path | None, band: int) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -96,6 +97,16 @@ def _move_together(moves: Sequence[tuple[Path, Path, Path]]) -> None:
             if aside.exists():
                 aside.rename(place)
         raise
+
+
+def clear_leftovers(*targets: str | Path) -> None:
+    """Remove what a killed process left of :func:`replacing` these files; only for who writes them alone."""
+    for place in (Path(os.path.realpath(target)) for target in targets):
+        if place.parent.is_dir():
+            pattern = re.compile(rf"\.{re.escape(place.name)}\.[a-z0-9_]{{8}}")
+            for old in place.parent.iterdir():
+                if pattern.fullmatch(old.name) and old.is_dir():
+                    shutil.rmtree(old, ignore_errors=True)
 
 
 def require_place(target: str | Path, *, folder: bool = False) -> None:

@@ -108,6 +108,7 @@ class Scene:
         try:
             self._files = [self._open(path, crs) for path in self.paths]
             self.geobox = _grid(self._files[0], crs)
+            self._read_files = sorted({file for source in self._files for file in _files_of(source)})
             self._sources = [
                 self._on_grid(s, path, crs, resample) for s, path in zip(self._files, self.paths, strict=True)
             ]
@@ -245,13 +246,15 @@ class Scene:
     def state(self) -> list[tuple[str, int, int]]:
         """Full path, size in bytes and time of the last change in ns of every file that is read.
 
+        Files beside an image and those that a virtual file (VRT) names are among them.
+
         Raises:
             ImageError: when one has gone.
         """
         try:
-            stats = [(path.resolve(), path.stat()) for path in self.paths]
+            stats = [(path, path.stat()) for path in self._read_files]
         except OSError as err:
-            raise ImageError(f"{err.filename} cannot be read any more ({err.strerror}).") from err
+            raise ImageError(f"{err.filename} cannot be read any more: put it back and start again.") from err
         return [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
 
     def origins(self) -> list[Origin]:
@@ -291,6 +294,16 @@ def _reopened(
     paths: Sequence[str], crs: str | None, resample: str | None, conversions: Mapping[str, Conversion]
 ) -> Scene:
     return Scene(paths, crs=crs, resample=resample).converted(conversions)
+
+
+def _files_of(source: rasterio.DatasetReader) -> set[Path]:
+    """The files of an image that lie on this machine, with those that a virtual file names."""
+    files = {Path(file).resolve() for file in source.files if Path(file).is_file()}
+    for file in files - {Path(source.name).resolve()}:
+        if file.suffix.lower() == ".vrt":
+            with rasterio.open(file) as inner:
+                files = files | _files_of(inner)
+    return files
 
 
 def read_image(path: str | Path, *, crs: str | None = None) -> Raster:

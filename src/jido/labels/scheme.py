@@ -23,6 +23,13 @@ class LandClass:
     name: str
     color: str
 
+    def __post_init__(self) -> None:
+        if not re.fullmatch("#[0-9A-Fa-f]{6}", self.color) or not self.label.isprintable():
+            raise LabelsError(
+                f"Class {self.code} has the label {self.label!r} and the colour {self.color!r}: "
+                "give a label that can be printed and a colour like #1A9850."
+            )
+
     @property
     def rgb(self) -> tuple[int, int, int]:
         """Red, green, blue, 0..255."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,18 +23,21 @@ from jido.io import (
     Progress,
     Scene,
     aux_xml,
+    clear_leftovers,
     describe_rows,
     file_sha256,
     json_text,
     peak_rss_mb,
     qml,
     replacing_together,
+    smaller_levels,
     write_cog,
 )
-from jido.maps.executors import TileDone, Work, cluster, in_cluster, in_threads
+from jido.maps.cluster import cluster, in_cluster
+from jido.maps.executors import TileDone, Work, in_threads
 from jido.maps.page import html_report
 from jido.maps.plan import Plan
-from jido.maps.postfilter import gaussian_filter_lcz, reach
+from jido.maps.postfilter import RADIUS_M, gaussian_filter_lcz, reach
 from jido.maps.radiometry import require_radiometry
 from jido.maps.report import map_report
 from jido.maps.run import LOG, Run, fingerprint, open_run, require_unchanged
@@ -76,7 +79,7 @@ class MapResult:
 
 def band_names(model: Model) -> tuple[str, ...]:
     """Bands of a map package; LCZ maps use the names of the LCZ Generator."""
-    if model.scheme.name == "lcz":
+    if model.scheme.name == "lcz" and set(model.scheme.codes) <= RADIUS_M.keys():
         return ("lcz", "lczFilter", "classProbability", "abstain")
     return ("class", "confidence", "abstain")
 
@@ -150,10 +153,14 @@ def _executed(
 ) -> Iterator[Iterator[Done]]:
     """The tasks done by whom the options name."""
     if workers is None and scheduler is None:
-        yield in_threads(work, tasks, threads=threads, tick=tick)
-    else:
-        with cluster(workers=workers, scheduler=scheduler) as client:
-            yield in_cluster(work, tasks, client=client, tick=tick)
+        with closing(in_threads(work, tasks, threads=threads, tick=tick)) as results:
+            yield results
+        return
+    with (
+        cluster(workers=workers, scheduler=scheduler) as client,
+        closing(in_cluster(work, tasks, client=client, tick=tick)) as results,
+    ):
+        yield results
 
 
 def _predict_rows(work: Work, run: Run, facts: dict[str, Any], progress: Progress | None, **who: Any) -> None:
@@ -222,6 +229,8 @@ def map_scene(
         OutputError: when the map cannot be written.
     """
     start = time.perf_counter()
+    if single_band and probabilities:
+        raise OutputError("A single band holds no probabilities: leave out one of the two options.")
     require_fit(model, scene)
     known = len(scene.notes)
     scene = require_radiometry(model, scene, convert=convert)
@@ -239,6 +248,8 @@ def map_scene(
         _predict_rows(work, run, facts, progress, threads=threads, workers=workers, scheduler=scheduler)
         if not run.counts.mapped_cells:
             run.discard()
+            if run.counts.cells_with_data:
+                raise ModelError("The model gave no finite number for any cell: train it again.")
             raise ImageError(
                 f"{scene.paths[0]} has no data at all (every pixel is nodata): give other images."
             )
@@ -274,17 +285,21 @@ def _write_package(
     lcz = planes[0].name == "lcz" and not single_band
     full, chosen = run.folder / "map.vrt", run.folder / "chosen.vrt"
     single = [Plane(planes[0].name, 0, palette=model.scheme.palette)]
-    for file, bands in ((full, planes), (chosen, single if single_band else planes)):
-        describe_rows(file, run.bytes, grid, bands, per_row=run.shape[1], nodata=NODATA)
+    levels = smaller_levels(run.bytes, run.shape)
+    written = single if single_band else planes
+    for file, bands in ((full, planes), (chosen, written)):
+        describe_rows(file, levels, grid, bands, per_row=run.shape[1], nodata=NODATA)
     beside = (
         html,
         html.with_suffix(".json"),
         path.with_name(path.name + ".aux.xml"),
         path.with_suffix(".qml"),
     )
+    clear_leftovers(path, *beside)
     with replacing_together(path, *beside) as (fresh, fresh_html, fresh_json, fresh_aux, fresh_qml):
         write_cog(chosen, fresh)
         facts = map_report(model, scene, full, run.counts, name=path.name, sha256=file_sha256(fresh))
+        facts["bands"] = [plane.name for plane in written]
         fresh_json.write_text(json_text(facts) + "\n", encoding="utf-8")
         fresh_html.write_text(html_report(facts, model, full), encoding="utf-8")
         fresh_aux.write_text(aux_xml(model.scheme, (1, 2) if lcz else (1,)), encoding="utf-8")

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from jido.geo import coarser, pixel_size_m
-from jido.io import CACHE_MB, Plane, Scene, describe_rows, keep_memory, peak_rss_mb, write_cog
+from jido.io import CACHE_MB, Plane, Scene, describe_rows, keep_memory, peak_rss_mb, smaller_levels, write_cog
 from jido.maps.engine import band_planes, require_fit
 from jido.maps.executors import one_thread, threads_of
 from jido.maps.plan import Plan
@@ -52,7 +52,7 @@ class Estimate:
         memory_mb: most memory of the process that maps.
         worker_memory_mb: most memory of each Dask worker; ``None`` without workers.
         disk_mb: most room beside the map until it is finished, the map itself included.
-        tiles_per_s: what the probe reached, tiles with data only.
+        tiles_per_s: what the probe reached, tiles with data only; ``None`` when it met none.
         seconds: of the whole, on this machine.
     """
 
@@ -63,7 +63,7 @@ class Estimate:
     memory_mb: float
     worker_memory_mb: float | None
     disk_mb: float
-    tiles_per_s: float
+    tiles_per_s: float | None
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def estimate_map(
         memory_mb=round(before + REPORT_MB + 6 * seam_mb if workers else predicting, 1),
         worker_memory_mb=round(predicting, 1) if workers else None,
         disk_mb=round(rows_mb * 4 / 3 * 2, 1),  # rows with their overviews, and at worst the same in the COG
-        tiles_per_s=round(rate, 2),
+        tiles_per_s=round(rate, 2) if np.isfinite(rate) else None,
         seconds=round(seconds, 1),
     )
 
@@ -146,10 +146,11 @@ def _probe(model: Model, scene: Scene, plan: Plan, threads: int, seconds: float)
     def counted(answers: Iterable[Answer]) -> Iterator[Answer]:
         for tile, found in answers:
             yield tile, found
-            if found is None:
-                continue
-            times.append(time.perf_counter())
-            if len(times) >= ROUNDS * threads and times[-1] - times[0] > seconds:
+            now = time.perf_counter()
+            if found is not None:
+                times.append(now)
+            enough = len(times) >= ROUNDS * threads or not times
+            if enough and now - (times or [start])[0] > seconds:
                 raise _EnoughError
 
     try:
@@ -181,9 +182,9 @@ def _closing_seconds(model: Model, grid: GeoBox, planes: list[Plane]) -> float:
     filtering = (time.perf_counter() - start) * side / 256
     with tempfile.TemporaryDirectory() as folder:
         (file := Path(folder) / "rows.bil").write_bytes(rows.tobytes())
-        plain = [replace(plane, source=min(plane.source, len(planes) - 1)) for plane in planes]
         start = time.perf_counter()
-        describe_rows(Path(folder) / "map.vrt", file, box, plain, per_row=len(planes), nodata=NODATA)
+        levels = smaller_levels(file, rows.shape)
+        describe_rows(Path(folder) / "map.vrt", levels, box, planes, per_row=len(planes), nodata=NODATA)
         write_cog(Path(folder) / "map.vrt", Path(folder) / "map.tif")
         writing = time.perf_counter() - start
     return (filtering + writing) * grid.shape.y * grid.shape.x / side**2

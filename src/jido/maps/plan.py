@@ -14,6 +14,9 @@ from jido.methods import Model
 ROWS = 2
 """Rows of tiles in a task, whatever the number of workers: what is done again after a stop."""
 
+LARGEST = 4096
+"""Pixels along a tile, at most: what a laptop's memory takes."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -43,9 +46,6 @@ class Plan:
     batch: int = 1
 
     def __post_init__(self) -> None:
-        if self.core < 1:
-            least = self.stride + 2 * self.halo
-            raise ModelError(f"A tile of {self.tile} pixels is too small: give --tile {least} or more.")
         if not 0 <= self.overlap <= self.core // 2:
             raise ModelError(
                 f"An overlap of {self.overlap * self.stride} pixels is out of range for tiles of {self.tile} "
@@ -64,8 +64,13 @@ class Plan:
         """The plan for a map of ``shape`` cells; ``tile`` and ``overlap`` in pixels overrule the model's."""
         stride, halo = model.stride, model.halo
         side = model.tile if tile is None else tile
+        if not stride + 2 * halo <= side <= LARGEST:
+            raise ModelError(
+                f"A tile of {side} pixels is too {'small' if side < LARGEST else 'large'}: give --tile "
+                f"{stride + 2 * halo} to {LARGEST}."
+            )
         core = (side - 2 * halo) // stride
-        own = min(model.overlap // stride, max(core, 0) // 2)  # as far as a tile of another size allows
+        own = min(model.overlap // stride, core // 2)  # as far as a tile of another size allows
         cells = own if overlap is None else overlap // stride
         return cls(shape, stride=stride, halo=halo, core=core, overlap=cells, batch=model.batch)
 

@@ -81,7 +81,7 @@ def map_report(
         "missing": {
             "empty_pixels": counted.empty_pixels,
             "partial_pixels": counted.partial_pixels,
-            "unanswered_cells": counted.unanswered_cells,
+            "unanswered_cells": counted.cells_with_data - counted.mapped_cells,
         },
         "pixel_count_area": area,
         "evaluation": model.evaluation,

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -84,6 +85,7 @@ class Run:
             if record:
                 changed = [key for key in facts if record["facts"].get(key) != facts[key]]
                 LOG.warning("The map is begun anew: %s changed since it was cut off.", ", ".join(changed))
+            self._seam = None
             for old in (folder / "record.json", *folder.glob("seam-*.npz")):
                 old.unlink(missing_ok=True)
         size = int(np.prod(shape, dtype=np.int64))
@@ -94,14 +96,18 @@ class Run:
         self._file.truncate(size)
 
     def _read_record(self) -> dict[str, Any] | None:
+        """What an earlier run has left, ``None`` when there is nothing or it is not whole."""
         try:
             record = json.loads((self.folder / "record.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            whole = {"facts", "tasks", "counts", "seam", "bytes"} <= record.keys()
+            if not whole or self.bytes.stat().st_size != record["bytes"]:
+                return None
+            if record["seam"]:
+                with np.load(self._seam_file(record["tasks"])) as held:
+                    self._seam = Sums(held["values"], held["weights"])
+        except (OSError, ValueError, LookupError, AttributeError, EOFError, BadZipFile):
             return None
-        whole = isinstance(record, dict) and {"facts", "tasks", "counts", "seam"} <= record.keys()
-        if not whole or not self.bytes.exists():
-            return None
-        return record if not record["seam"] or self._seam_file(record["tasks"]).exists() else None
+        return record
 
     def _seam_file(self, tasks: int) -> Path:
         return self.folder / f"seam-{tasks}.npz"
@@ -109,9 +115,6 @@ class Run:
     def _go_on(self, record: dict[str, Any]) -> None:
         self.tasks = self.resumed = record["tasks"]
         self.counts = Counts(**record["counts"])
-        if record["seam"]:
-            with np.load(self._seam_file(self.tasks)) as held:
-                self._seam = Sums(held["values"], held["weights"])
         LOG.info("Going on after %d finished bands of the map.", self.tasks)
 
     def _require_room(self, size: int) -> None:
@@ -155,6 +158,7 @@ class Run:
             "tasks": self.tasks,
             "counts": vars(self.counts),
             "seam": self._seam is not None,
+            "bytes": int(np.prod(self.shape, dtype=np.int64)),
         }
         fresh = self.folder / "record.new"
         fresh.write_text(json_text(record), encoding="utf-8")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -47,14 +47,14 @@ class Counts:
     Args:
         empty_pixels: pixels without data in any band of the model.
         partial_pixels: pixels that lack some of the bands; the model was given a stand-in there.
-        mapped_cells: cells that got a class.
-        unanswered_cells: cells with data for which the model gave no finite number.
+        cells_with_data: cells of which at least half of the pixels have data.
+        mapped_cells: those that got a class; for the others the model gave no finite number.
     """
 
     empty_pixels: int = 0
     partial_pixels: int = 0
+    cells_with_data: int = 0
     mapped_cells: int = 0
-    unanswered_cells: int = 0
 
     def add(self, other: Counts) -> None:
         """Sum in place."""
@@ -89,7 +89,7 @@ class TileIn:
     col: int
     pixels: np.ndarray
     valid: np.ndarray
-    counts: Counts = field(default_factory=Counts)
+    counts: Counts
 
 
 def read_tile(scene: Scene, model: Model, plan: Plan, row: int, col: int) -> TileIn:
@@ -104,17 +104,21 @@ def read_tile(scene: Scene, model: Model, plan: Plan, row: int, col: int) -> Til
         data[:, rows.start - y : rows.stop - y, cols.start - x : cols.stop - x] = inside
     core = slice(halo, halo + plan.core * plan.stride)
     finite = np.isfinite(data[:, core, core])
+    cells = plan.own_window(row, col)
     if finite.all():
-        return TileIn(row, col, data, np.ones((plan.core, plan.core), dtype=bool))
+        valid = np.ones((plan.core, plan.core), dtype=bool)
+        return TileIn(row, col, data, valid, Counts(cells_with_data=valid[cells].size))
     seen = finite.any(axis=0)
     if not seen.any():
         data = data[:0, :0, :0].copy()  # many of them may wait for a batch to fill
-    own = tuple(slice(0, cells.stop * plan.stride) for cells in plan.own_window(row, col))
+    valid = coarse_valid(seen, plan.stride)
+    own = tuple(slice(0, side.stop * plan.stride) for side in cells)
     counts = Counts(
         empty_pixels=int((~seen[own]).sum()),
         partial_pixels=int((seen[own] & ~finite.all(axis=0)[own]).sum()),
+        cells_with_data=int(valid[cells].sum()),
     )
-    return TileIn(row, col, data, coarse_valid(seen, plan.stride), counts)
+    return TileIn(row, col, data, valid, counts)
 
 
 def _batches(tiles: Iterable[TileIn], size: int) -> Iterator[list[TileIn]]:
@@ -210,7 +214,7 @@ def blend(
             tiles += 1
             counts.add(tile.counts)
             if found is not None:
-                counts.unanswered_cells += _add(held, plan, tile, found, taper)
+                _add(held, plan, tile, found, taper)
         complete = plan.start(row + 1) - plan.start(row)
         lead = seam if row == rows[0] else 0
         if lead:
@@ -223,22 +227,19 @@ def blend(
     return Done(np.concatenate(planes), top, bottom, counts, tiles)
 
 
-def _add(held: Sums, plan: Plan, tile: TileIn, found: np.ndarray, taper: np.ndarray) -> int:
-    """Add a tile to the row of tiles; gives the number of its own cells that the model left open."""
-    (ys, xs), own = plan.core_window(tile.row, tile.col), plan.own_window(tile.row, tile.col)
+def _add(held: Sums, plan: Plan, tile: TileIn, found: np.ndarray, taper: np.ndarray) -> None:
+    """Add a tile to the row of tiles; cells without data or without a finite answer have no say."""
+    ys, xs = plan.core_window(tile.row, tile.col)
     here = slice(0, ys.stop - ys.start), slice(0, xs.stop - xs.start)
-    found, valid, weight, left_open = found[:, *here], tile.valid[here], taper[here], 0
+    found, valid, weight = found[:, *here], tile.valid[here], taper[here]
     with np.errstate(invalid="ignore", over="ignore"):
         whole = np.isfinite(found.sum())
     if not whole:
-        finite = np.isfinite(found).all(axis=0)
-        left_open = int((valid & ~finite)[own].sum())
-        valid = valid & finite
+        valid = valid & np.isfinite(found).all(axis=0)
     if not valid.all():
         found, weight = np.where(valid, found, np.float32(0)), np.where(valid, weight, np.float32(0))
     held.values[:, here[0], xs] += found * weight if plan.overlap else found
     held.weights[here[0], xs] += weight
-    return left_open
 
 
 def _move_up(held: Sums, rows: int) -> None:

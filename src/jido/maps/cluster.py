@@ -156,4 +156,5 @@ def _on_worker(name: str, task: int) -> Done:
             holder.own.scene = copy.copy(work.scene)
         return run_task(work.model, holder.own.scene, work.plan, task, probabilities=work.probabilities)
     except JidoError as err:
-        raise type(err)(str(err)) from None  # what caused it may not travel
+        alone = type(err)(str(err))
+    raise alone  # without what caused it, which may not travel

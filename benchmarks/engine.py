@@ -289,7 +289,7 @@ def figures(folder: Path, *, quick: bool) -> dict:
     for key, name in (("throughput_ratio", "unet32"), ("throughput_ratio_small_net", "unet16")):
         case = measured("throughput", name, rgb, folder)
         found[key], found[f"{name}"] = round(case.pop("ratio"), 3), case
-    # 32 rows of tiles: two workers get as many each; 5,000 wide, for memory is measured elsewhere
+    # an even number of tasks, so that two workers get as many; memory is measured elsewhere
     make_scene(small, width=5_000, rows=(16 if quick else 96) * 192 + 64, bands=3)
     dask = measured("dask", "unet32", small, folder)
     seconds = dask["seconds"]
@@ -298,11 +298,14 @@ def figures(folder: Path, *, quick: bool) -> dict:
         "dask_overhead": round(seconds["one"] / seconds["thread"] - 1, 4),
         "dask": dask,
     }
+    # what is lost is the band under way: as many bands as in the large scene, less wide
+    make_scene(small, width=2_500, rows=20_000, bands=3)
     resume = measured("resume", "unet16", small, folder)
     found |= {"resume_cost": round(resume["cost"], 4), "resume": resume}
     small.unlink()
     make_scene(ten, width=10_980, rows=2_048 if quick else 10_980, bands=10)
     found["unet16x10_17_classes"] = measured("map", "unet16x10", ten, folder)
+    make_scene(ten, width=10_980, rows=1_024, bands=10)
     found["patch_net"] = measured("throughput", "patch", ten, folder)
     ten.unlink()
     peaks = {}

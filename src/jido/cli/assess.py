@@ -29,16 +29,22 @@ def assess(
     """Compare a map with a reference; training labels are found and never called accuracy."""
     from jido.errors import LabelsError
     from jido.io import json_text, read_labels, replacing, require_place
+    from jido.labels import ClassScheme
     from jido.maps import assess as assess_map
+    from jido.maps import find_report
 
     if reference.exists() and map_.exists() and reference.samefile(map_):
         raise LabelsError(f"{reference} is the map itself: give labels of another origin as --reference.")
     if output:
         refuse_to_overwrite(output, (map_, reference, training))
         require_place(output)
-    found = read_labels(reference, layer=layer, class_field=class_field, group_field=group_field, crs=crs)
+    facts = find_report(map_)
+    scheme = ClassScheme.from_dict(facts["scheme"]) if facts and "scheme" in facts else None
+    found = read_labels(
+        reference, scheme=scheme, layer=layer, class_field=class_field, group_field=group_field, crs=crs
+    )
     show_problems(found.notes, quiet=quiet)
-    learned = read_labels(training, crs=crs) if training else None
+    learned = read_labels(training, scheme=scheme, crs=crs) if training else None
     with naming(reference, LabelsError):
         result = assess_map(map_, found, training=learned, band=band)
     if output:

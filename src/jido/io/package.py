@@ -17,7 +17,7 @@ from jido.geo.radiometry import Radiometry
 from jido.io.files import file_sha256, json_text, replacing, require_place
 from jido.io.sample import SAMPLE, Sample
 from jido.io.vectors import read_written, write_labels
-from jido.labels import ClassScheme, Labels, LandClass
+from jido.labels import ClassScheme, Labels
 
 FORMAT = 1
 """Version of the folder's layout; a newer one is refused."""
@@ -112,7 +112,7 @@ class Package:
                 "method": self.method,
                 "config": self.config,
                 "bands": [asdict(band) for band in self.bands],
-                "scheme": _scheme_to_dict(self.scheme),
+                "scheme": self.scheme.to_dict(),
                 "pixel_m": self.pixel_m,
                 "training_labels": self.labels is not None,
                 "radiometry": self.radiometry.to_dict() if self.radiometry else None,
@@ -136,7 +136,7 @@ class Package:
         folder = Path(folder)
         facts = read_config(folder)
         try:
-            scheme = _scheme_from_dict(facts["scheme"])
+            scheme = ClassScheme.from_dict(facts["scheme"])
             return cls(
                 method=facts["method"],
                 config=facts["config"],
@@ -265,23 +265,3 @@ def _pair(value: list[float] | None) -> tuple[float, float] | None:
 
 def _text(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
-
-
-def _scheme_to_dict(scheme: ClassScheme) -> dict[str, Any]:
-    return {
-        "name": scheme.name,
-        "classes": [asdict(c) for c in scheme.classes],
-        "weights": None if scheme.weights is None else scheme.weights.tolist(),
-        "built": sorted(scheme.built),
-    }
-
-
-def _scheme_from_dict(facts: dict[str, Any]) -> ClassScheme:
-    classes = tuple(LandClass(**c) for c in facts["classes"])
-    return ClassScheme(
-        name=facts["name"],
-        classes=classes,
-        weights=None if facts["weights"] is None else np.array(facts["weights"]),
-        built=frozenset(facts["built"]),
-        codings={"codes": {str(c.code): c.code for c in classes}},
-    )

@@ -6,8 +6,9 @@ import csv
 import functools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import resources
+from typing import Any
 
 import numpy as np
 
@@ -65,6 +66,32 @@ class ClassScheme:
                 f"The class scheme {self.name!r} needs different codes from 1 to 254 (0 is no label, 255 no "
                 f"data), not {', '.join(map(str, wrong or self.codes))}."
             )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the codings, JSON-ready."""
+        return {
+            "name": self.name,
+            "classes": [asdict(c) for c in self.classes],
+            "weights": None if self.weights is None else self.weights.tolist(),
+            "built": sorted(self.built),
+        }
+
+    @classmethod
+    def from_dict(cls, facts: dict[str, Any]) -> ClassScheme:
+        """The opposite of :meth:`to_dict`; classes may be written as code, label or name."""
+        classes = tuple(LandClass(**c) for c in facts["classes"])
+        plain = {
+            "codes": {str(c.code): c.code for c in classes},
+            "labels": {c.label.upper(): c.code for c in classes},
+            "names": {c.name.upper(): c.code for c in classes},
+        }
+        return cls(
+            name=facts["name"],
+            classes=classes,
+            weights=None if facts["weights"] is None else np.array(facts["weights"]),
+            built=frozenset(facts["built"]),
+            codings=_lcz_codings(classes) if facts["name"] == "lcz" else plain,
+        )
 
     @property
     def codes(self) -> tuple[int, ...]:

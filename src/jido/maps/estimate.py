@@ -156,7 +156,12 @@ def _probe(model: Model, scene: Scene, plan: Plan, threads: int, seconds: float)
     try:
         with ThreadPoolExecutor(threads, initializer=one_thread) as pool:
             for task, answers in predicted(
-                model, scene, plan, [*order[middle:], *order[:middle]], pool=pool, ahead=2 * threads - 2
+                model,
+                scene,
+                plan,
+                [*order[middle:], *order[:middle]],
+                pool=pool,
+                ahead=4 * threads if threads > 1 else 0,
             ):
                 blend(model, plan, task, counted(answers))
     except _EnoughError:

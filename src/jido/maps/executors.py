@@ -47,7 +47,7 @@ def in_threads(
             plan,
             tasks,
             pool=pool,
-            ahead=2 * threads - 2,  # one thread: one at a time
+            ahead=4 * threads if threads > 1 else 0,  # one thread: one at a time
         ):
 
             def counted(answers: Iterator[Any] = answers) -> Iterator[Any]:

@@ -83,6 +83,7 @@ def map_report(
             "partial_pixels": counted.partial_pixels,
             "unanswered_cells": counted.cells_with_data - counted.mapped_cells,
         },
+        "scheme": model.scheme.to_dict(),
         "pixel_count_area": area,
         "evaluation": model.evaluation,
         "training": training_features(model.labels) if model.labels else None,

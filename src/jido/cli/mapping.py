@@ -104,7 +104,7 @@ def map_(
         print_json(result.to_dict())
         return
     print(f"Map: {result.path}\nReport: {result.report}")
-    gone_on = f", gone on after {result.resumed_bands} finished bands" if result.resumed_bands else ""
+    gone_on = f", gone on after {result.resumed_bands} finished strips" if result.resumed_bands else ""
     print(
         f"{result.tiles} tiles, {result.megapixels:g} megapixels, {result.seconds:g} s, "
         f"peak {result.peak_rss_mb:.0f} MB{gone_on}"

@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from jido.errors import LabelsError, ModelError, OutputError
 from jido.geo import Band
 from jido.geo.radiometry import Radiometry

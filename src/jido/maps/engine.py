@@ -105,7 +105,9 @@ def require_fit(model: Model, scene: Scene) -> None:
             f"image has {here[0]:.4g} x {here[1]:.4g} m: resample the image or train on its resolution."
         )
     if 0 in tuple(coarser(scene.geobox, model.stride).shape):
-        raise ImageError(f"{scene.paths[0]} is smaller than one cell of {model.stride} pixels.")
+        raise ImageError(
+            f"{scene.paths[0]} is smaller than one cell of {model.stride} pixels: give a larger image."
+        )
 
 
 def _require_order(model: Model, scene: Scene) -> None:

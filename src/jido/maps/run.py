@@ -115,7 +115,7 @@ class Run:
     def _go_on(self, record: dict[str, Any]) -> None:
         self.tasks = self.resumed = record["tasks"]
         self.counts = Counts(**record["counts"])
-        LOG.info("Going on after %d finished bands of the map.", self.tasks)
+        LOG.info("Going on with a map of which %d strips of rows are finished.", self.tasks)
 
     def _require_room(self, size: int) -> None:
         """Refuse at the start what would fill the disk at the end."""
@@ -226,7 +226,7 @@ def open_run(
             raise _cannot_write(path, err) from err
         finally:
             if not done and (folder / "record.json").exists():
-                LOG.info("What is finished of the map is kept: the same command goes on with it.")
+                LOG.info("Finished rows of the map are kept beside it: the same command goes on with them.")
             else:
                 shutil.rmtree(folder, ignore_errors=True)
                 for parent in made:

@@ -19,6 +19,7 @@ from affine import Affine
 from conftest import Refused, Run
 from test_objects import at_once, geod_area, ordered, same
 
+from jido.errors import ImageError
 from jido.geo import NO_CLASS
 from jido.io import aux_xml
 from jido.labels import lcz_scheme
@@ -296,3 +297,15 @@ def test_real_classes(tmp_path: Path, strip: int):
     assert same(ordered(frame.geometry.to_numpy())[0], expected)
     geodesic = sum(geod_area(polygon, pyproj.CRS(crs), 100) for polygon in expected)
     assert result.area_m2 == pytest.approx(geodesic, rel=1e-7)
+
+
+@pytest.mark.parametrize("band", [2, 3])
+def test_a_band_without_classes_is_refused(tmp_path, band):
+    profile = {"driver": "GTiff", "width": 4, "height": 4, "count": 3, "dtype": "uint8", "crs": "EPSG:32649"}
+    with rasterio.open(
+        tmp_path / "map.tif", "w", **profile, transform=rasterio.Affine(10, 0, 0, 0, -10, 0)
+    ) as sink:
+        sink.write(np.ones((3, 4, 4), np.uint8))
+        sink.descriptions = ("class", "confidence", "abstain")
+    with pytest.raises(ImageError, match=f"Band {band} of .* holds no classes: leave --band out"):
+        polygonise(tmp_path / "map.tif", tmp_path / "out.gpkg", band=band)

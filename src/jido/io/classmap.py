@@ -70,6 +70,10 @@ class ClassMap:
                 f"{self.path} has the bands {', '.join(names)}: choose the one with classes with --band."
             )
         band = band or 1
+        if band <= len(names) and names[band - 1] in (*CONFIDENCE.values(), "abstain"):
+            raise ImageError(
+                f"Band {band} of {self.path} ({names[band - 1]}) holds no classes: leave --band out."
+            )
         if band > len(names):
             raise ImageError(
                 f"{self.path} has {len(names)} bands, no band {band}: choose another with --band."

@@ -30,8 +30,9 @@ def require_radiometry(model: Model, scene: Scene, *, convert: bool) -> Scene:
     wrong = [one for one in found if one.refuses]
     stops = [one for one in wrong if not (convert and one.conversion)]
     if stops:
-        more = f" In all {len(stops)} mismatches were found." if len(stops) > 1 else ""
-        raise ModelError(stops[0].sentence + more)
+        more = f" ({len(stops) - 1} more of the kind)" if len(stops) > 1 else ""
+        more += "; --convert cannot mend this" if convert else ""
+        raise ModelError(f"{stops[0].sentence.rstrip('.')}{more}.")
     fresh = scene.converted({name: one.conversion for one in wrong if one.conversion for name in one.names})
     fresh.notes += [one.converted if one.refuses else one.sentence for one in found]
     return fresh

@@ -161,7 +161,10 @@ def _order(trained: Part, here: Part, names: list[str], conversion: Conversion |
     for name, share in here.broken.items():
         law = LAWS[name]
         if share >= law.limit and trained.broken.get(name, 0) < law.limit / 2:
-            text = f"In {share:.0%} of the pixels of {_where(here, names)} {law.words}: {remedy}."
+            text = (
+                f"In {share:.0%} of the pixels of {_where(here, names)} {law.words}, as with bands in "
+                f"another order or numbers of another processing than in training: {remedy}."
+            )
             return [Mismatch("order", tuple(names), text)]
     several = here.family in ("optical", "image", "other") and len(names) > 2
     pairs = exchanged(trained, here, names, conversion) if several else []

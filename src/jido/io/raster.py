@@ -199,6 +199,10 @@ class Scene:
                 for path, source, index in zip(self.paths, self._sources, self._planes, strict=True)
             ]
         )
+        return self._finished(planes, names)
+
+    def _finished(self, planes: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        """All bands as they were read, (C, y, x): converted, and those of ``names`` in that order."""
         for name, conversion in self.conversions.items():
             planes[self.names.index(name)] = conversion.apply(planes[self.names.index(name)])
         return planes if tuple(names) == self.names else planes[[self.names.index(name) for name in names]]

@@ -133,9 +133,7 @@ class StacScene(Scene):
             np.copyto(image, fresh, where=better)
             if np.isfinite(image).all():
                 break
-        for name, conversion in self.conversions.items():
-            image[self.names.index(name)] = conversion.apply(image[self.names.index(name)])
-        return image[[self.names.index(name) for name in names]]
+        return self._finished(image, names)
 
     def _read_item(self, item: StacItem, grid: GeoBox) -> np.ndarray:
         """Bands of an item on a grid, float32 (band, y, x)."""

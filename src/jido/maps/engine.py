@@ -1,8 +1,9 @@
 """Any scene through any model into one map package, in a memory that does not grow with the scene.
 
 Tiles of one lattice are predicted, blended and written in bands of rows (:mod:`jido.maps.tasks`) by
-threads or by a Dask cluster (:mod:`jido.maps.executors`); finished bands are kept on disk, so that
-a second start goes on (:mod:`jido.maps.run`). The bytes of the map are the same whoever did the work.
+threads (:mod:`jido.maps.executors`) or by a Dask cluster (:mod:`jido.maps.cluster`); finished bands
+are kept on disk, so that a second start goes on (:mod:`jido.maps.run`). The bytes of the map are the
+same whoever did the work.
 """
 
 from __future__ import annotations
@@ -125,8 +126,8 @@ def band_planes(model: Model, *, probabilities: bool) -> list[Plane]:
     """The bands of a map: a choice of the planes that a task gives (``tasks.planes_of``)."""
     names = band_names(model)
     # the filtered class stands in a plane behind the others until it is known
-    extra = [Plane(f"p_{label}", 3 + i, scale=1 / QUANTA) for i, label in enumerate(model.scheme.labels)]
-    extra = extra if probabilities else []
+    labels = model.scheme.labels if probabilities else ()
+    extra = [Plane(f"p_{label}", 3 + i, scale=1 / QUANTA) for i, label in enumerate(labels)]
     order = [0, 3 + len(extra), 1, 2] if names[0] == "lcz" else [0, 1, 2]
     return [Plane(name, source) for name, source in zip(names, order, strict=True)] + extra
 
@@ -300,8 +301,9 @@ def _write_package(
     clear_leftovers(path, *beside)
     with replacing_together(path, *beside) as (fresh, fresh_html, fresh_json, fresh_aux, fresh_qml):
         write_cog(chosen, fresh)
-        facts = map_report(model, scene, full, run.counts, name=path.name, sha256=file_sha256(fresh))
-        facts["bands"] = [plane.name for plane in written]
+        names = [plane.name for plane in written]
+        sha256 = file_sha256(fresh)
+        facts = map_report(model, scene, full, run.counts, name=path.name, sha256=sha256, bands=names)
         fresh_json.write_text(json_text(facts) + "\n", encoding="utf-8")
         fresh_html.write_text(html_report(facts, model, full), encoding="utf-8")
         fresh_aux.write_text(aux_xml(model.scheme, (1, 2) if lcz else (1,)), encoding="utf-8")

@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,13 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from jido.geo import coarser, pixel_size_m
-from jido.io import CACHE_MB, Plane, Scene, describe_rows, keep_memory, peak_rss_mb, smaller_levels, write_cog
+from jido.io import CACHE_MB, Plane, Scene, describe_rows, peak_rss_mb, smaller_levels, write_cog
 from jido.maps.engine import band_planes, require_fit
-from jido.maps.executors import one_thread, threads_of
+from jido.maps.executors import Work, answered, threads_of
 from jido.maps.plan import Plan
 from jido.maps.postfilter import gaussian_filter_lcz
 from jido.maps.radiometry import require_radiometry
-from jido.maps.tasks import NODATA, Answer, blend, predicted, read_tile
+from jido.maps.tasks import NODATA, Answer, blend, read_tile
 from jido.methods import Model
 
 PROBE_S = 10.0
@@ -99,7 +99,7 @@ def estimate_map(
     full = round(total * _share_with_data(model, scene, plan))
     predictors = min(workers, os.cpu_count() or 1) if workers else threads_of(threads)
     before = peak_rss_mb()
-    first, rate = _probe(model, scene, plan, predictors, probe_s)
+    first, rate = _probe(Work(model, scene, plan), predictors, probe_s)
     slower = predictors / workers if workers else 1.0
     seconds = first + full / rate * slower + _closing_seconds(model, grid, planes)
     seam_mb = (len(model.scheme.classes) + 1) * plan.overlap * plan.shape[1] * 4 / 1e6
@@ -134,13 +134,12 @@ class _EnoughError(Exception):
     """The time of the probe is over."""
 
 
-def _probe(model: Model, scene: Scene, plan: Plan, threads: int, seconds: float) -> tuple[float, float]:
+def _probe(work: Work, threads: int, seconds: float) -> tuple[float, float]:
     """Seconds until every thread has answered, and tiles with data per second from then on.
 
     Goes on for as long as it takes to see some rounds of answers.
     """
-    keep_memory()
-    middle, order = plan.tasks // 2, range(plan.tasks)
+    middle, order = work.plan.tasks // 2, range(work.plan.tasks)
     start, times = time.perf_counter(), []
 
     def counted(answers: Iterable[Answer]) -> Iterator[Answer]:
@@ -154,16 +153,9 @@ def _probe(model: Model, scene: Scene, plan: Plan, threads: int, seconds: float)
                 raise _EnoughError
 
     try:
-        with ThreadPoolExecutor(threads, initializer=one_thread) as pool:
-            for task, answers in predicted(
-                model,
-                scene,
-                plan,
-                [*order[middle:], *order[:middle]],
-                pool=pool,
-                ahead=4 * threads if threads > 1 else 0,
-            ):
-                blend(model, plan, task, counted(answers))
+        with closing(answered(work, [*order[middle:], *order[:middle]], threads=threads)) as all_answers:
+            for task, answers in all_answers:
+                blend(work.model, work.plan, task, counted(answers))
     except _EnoughError:
         pass
     if len(times) <= threads:  # nothing to time

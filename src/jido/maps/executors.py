@@ -6,12 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 from jido.io import Scene, keep_memory
 from jido.maps.plan import Plan
-from jido.maps.tasks import Done, blend, predicted
+from jido.maps.tasks import Answer, Done, blend, predicted
 from jido.methods import Model
 
 TileDone = Callable[[int], None]
@@ -37,25 +37,25 @@ def in_threads(
     work: Work, tasks: Iterable[int], *, threads: int | None, tick: TileDone
 ) -> Generator[Done, None, None]:
     """Tasks one after the other; this thread reads and blends, ``threads`` others predict."""
-    keep_memory()
-    model, plan = work.model, work.plan
-    threads = threads_of(threads)
-    with ThreadPoolExecutor(threads, initializer=one_thread) as pool:
-        for task, answers in predicted(
-            model,
-            work.scene,
-            plan,
-            tasks,
-            pool=pool,
-            ahead=4 * threads if threads > 1 else 0,  # one thread: one at a time
-        ):
+    with closing(answered(work, tasks, threads=threads_of(threads))) as all_answers:
+        for task, answers in all_answers:
 
-            def counted(answers: Iterator[Any] = answers) -> Iterator[Any]:
+            def counted(answers: Iterator[Answer] = answers) -> Iterator[Answer]:
                 for answer in answers:
                     yield answer
                     tick(1)
 
-            yield blend(model, plan, task, counted(), probabilities=work.probabilities)
+            yield blend(work.model, work.plan, task, counted(), probabilities=work.probabilities)
+
+
+def answered(
+    work: Work, tasks: Iterable[int], *, threads: int
+) -> Generator[tuple[int, Iterator[Answer]], None, None]:
+    """Tasks and their tiles with probabilities: this thread reads, ``threads`` others predict."""
+    keep_memory()
+    ahead = 4 * threads if threads > 1 else 0  # one thread: one at a time
+    with ThreadPoolExecutor(threads, initializer=one_thread) as pool:
+        yield from predicted(work.model, work.scene, work.plan, tasks, pool=pool, ahead=ahead)
 
 
 def one_thread() -> None:

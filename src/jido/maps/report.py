@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,19 @@ def text(figure: Figure, *, digits: int = 3) -> str:
 
 
 def map_report(
-    model: Model, scene: Scene, scratch: Path, counted: Counts, *, name: str, sha256: str
+    model: Model,
+    scene: Scene,
+    scratch: Path,
+    counted: Counts,
+    *,
+    name: str,
+    sha256: str,
+    bands: Sequence[str],
 ) -> dict[str, Any]:
     """All facts of a map, JSON-ready, with the training geometries in EPSG:4326.
 
     ``scratch`` is the map before it became a COG, ``sha256`` the hash of the COG, ``counted`` what
-    was seen on the way.
+    was seen on the way, ``bands`` the names of those in the COG.
     """
     with rasterio.open(scratch) as source:
         counts = np.zeros(256, dtype=np.int64)
@@ -55,7 +63,6 @@ def map_report(
             rows = source.read(1, window=DiskWindow(0, top, source.width, min(256, source.height - top)))
             counts += np.bincount(rows.ravel(), minlength=256)
         box = {"crs": source.crs.to_string(), "shape": source.shape, "transform": list(source.transform)[:6]}
-        bands = list(source.descriptions)
     cell_km2 = float(np.prod(pixel_size_m(scene.geobox))) * model.stride**2 / 1e6
     mapped = max(int(sum(counts[code] for code in model.scheme.codes)), 1)
     area = [
@@ -74,7 +81,7 @@ def map_report(
         "jido": importlib.metadata.version("jido"),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "grid": box,
-        "bands": bands,
+        "bands": list(bands),
         "images": [path.name for path in scene.paths],
         "notes": list(scene.notes),
         "model": model.package or {},

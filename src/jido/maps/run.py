@@ -26,7 +26,7 @@ import numpy as np
 from jido.errors import ImageError, OutputError
 from jido.io import Scene, json_text
 from jido.maps.plan import Plan
-from jido.maps.tasks import Counts, Done, Sums, planes_of
+from jido.maps.tasks import NODATA, Counts, Done, Sums, planes_of
 from jido.methods import Model
 
 LOG = logging.getLogger("jido")
@@ -74,6 +74,7 @@ class Run:
 
     def __init__(self, path: Path, folder: Path, shape: tuple[int, int, int], facts: dict[str, Any]) -> None:
         self._path, self.folder, self.shape, self._facts = path, folder, shape, facts
+        self._size = int(np.prod(shape, dtype=np.int64))
         self.tasks, self.resumed = 0, 0
         self.counts = Counts()
         self._seam: Sums | None = None
@@ -88,12 +89,11 @@ class Run:
             self._seam = None
             for old in (folder / "record.json", *folder.glob("seam-*.npz")):
                 old.unlink(missing_ok=True)
-        size = int(np.prod(shape, dtype=np.int64))
         if not self.tasks:
             self.bytes.write_bytes(b"")
-        self._require_room(size)
+        self._require_room()
         self._file: BinaryIO = self.bytes.open("r+b")
-        self._file.truncate(size)
+        self._file.truncate(self._size)
 
     def _read_record(self) -> dict[str, Any] | None:
         """What an earlier run has left, ``None`` when there is nothing or it is not whole."""
@@ -117,10 +117,10 @@ class Run:
         self.counts = Counts(**record["counts"])
         LOG.info("Going on with a map of which %d strips of rows are finished.", self.tasks)
 
-    def _require_room(self, size: int) -> None:
+    def _require_room(self) -> None:
         """Refuse at the start what would fill the disk at the end."""
         held = getattr(self.bytes.stat(), "st_blocks", 0) * 512
-        missing = max(size - held, 0)
+        missing = max(self._size - held, 0)
         free = shutil.disk_usage(self.folder).free
         if missing > free:
             raise OutputError(
@@ -148,7 +148,7 @@ class Run:
         self._seam_file(self.tasks - 1).unlink(missing_ok=True)
 
     def _count(self, planes: np.ndarray) -> None:
-        self.counts.mapped_cells += int((planes[:, 2] != 255).sum())  # 255 is no value of abstain
+        self.counts.mapped_cells += int((planes[:, 2] != NODATA).sum())  # of abstain
 
     def _record(self) -> None:
         """In one step, so that a kill leaves the old record or the new one."""
@@ -158,7 +158,7 @@ class Run:
             "tasks": self.tasks,
             "counts": vars(self.counts),
             "seam": self._seam is not None,
-            "bytes": int(np.prod(self.shape, dtype=np.int64)),
+            "bytes": self._size,
         }
         fresh = self.folder / "record.new"
         fresh.write_text(json_text(record), encoding="utf-8")

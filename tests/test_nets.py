@@ -17,6 +17,7 @@ from jido.geo import Band  # noqa: E402
 from jido.labels import ClassScheme, LandClass, lcz_scheme  # noqa: E402
 from jido.methods.net import NetConfig, NetModel  # noqa: E402
 from jido.nets import build_net, load_net  # noqa: E402
+from jido.nets.blocks import folded  # noqa: E402
 
 FIELD = ClassScheme(
     "field", (LandClass(1, "no", "elsewhere", "#eeeeee"), LandClass(2, "yes", "field", "#00aa00"))
@@ -117,6 +118,21 @@ def test_loading_draws_no_random_number():
     assert torch.equal(torch.get_rng_state(), before)
     x = torch.ones(1, 2, 8, 8)
     assert torch.equal(again(x), net(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "side"),
+    [
+        ("unet", {"in_channels": 3, "out_channels": 2, "depth": 2, "width": 4}, 16),
+        ("patch", {"in_channels": 3, "num_classes": 5, "width": 4}, 8),
+    ],
+)
+def test_folding_normalisations_changes_no_answer(name: str, settings: dict[str, int], side: int):
+    net = lively(build_net(name, **settings)).eval()
+    quick, x = folded(net), torch.randn(2, 3, side, side)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in quick.modules())
+    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in net.modules())
+    torch.testing.assert_close(quick(x), net(x), rtol=1e-4, atol=1e-5)
 
 
 # -- gaps --------------------------------------------------------------------------------------
@@ -233,7 +249,7 @@ def test_every_thread_and_every_copy_gives_the_same_bytes(precision: str):
 
 def test_a_prediction_has_one_thread_and_gives_the_others_back():
     model, seen, before = pixel_model(), [], torch.get_num_threads()
-    model.net.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    model._quick.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
     torch.set_num_threads(3)
     try:
         model.predict(images(1, 3, 8, 8))

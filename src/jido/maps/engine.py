@@ -249,7 +249,7 @@ def map_scene(
     work = Work(model, scene, plan, probabilities)
     with open_run(path, (grid.shape.y, len(planes), grid.shape.x), facts, restart=restart) as run:
         _predict_rows(work, run, facts, progress, threads=threads, workers=workers, scheduler=scheduler)
-        if not run.counts.mapped_cells:
+        if not run.cells:
             run.discard()
             if run.counts.cells_with_data:
                 raise ModelError("The model gave no finite number for any cell: train it again.")
@@ -303,7 +303,9 @@ def _write_package(
         write_cog(chosen, fresh)
         names = [plane.name for plane in written]
         sha256 = file_sha256(fresh)
-        facts = map_report(model, scene, full, run.counts, name=path.name, sha256=sha256, bands=names)
+        facts = map_report(
+            model, scene, grid, run.counts, run.cells, name=path.name, sha256=sha256, bands=names
+        )
         fresh_json.write_text(json_text(facts) + "\n", encoding="utf-8")
         fresh_html.write_text(html_report(facts, model, full), encoding="utf-8")
         fresh_aux.write_text(aux_xml(model.scheme, (1, 2) if lcz else (1,)), encoding="utf-8")

@@ -14,6 +14,9 @@ from jido.maps.plan import Plan
 from jido.maps.tasks import Answer, Done, blend, predicted
 from jido.methods import Model
 
+AHEAD_BYTES = 16_000_000
+"""Pixels read ahead for each thread, so that none waits while a band of rows is written."""
+
 TileDone = Callable[[int], None]
 """Told how many more tiles are done."""
 
@@ -53,7 +56,8 @@ def answered(
 ) -> Generator[tuple[int, Iterator[Answer]], None, None]:
     """Tasks and their tiles with probabilities: this thread reads, ``threads`` others predict."""
     keep_memory()
-    ahead = 4 * threads if threads > 1 else 0  # one thread: one at a time
+    bytes_of_one = 4 * work.plan.batch * len(work.model.bands) * work.plan.tile**2
+    ahead = threads * min(max(AHEAD_BYTES // bytes_of_one, 2), 12) if threads > 1 else 0  # one: at a time
     with ThreadPoolExecutor(threads, initializer=one_thread) as pool:
         yield from predicted(work.model, work.scene, work.plan, tasks, pool=pool, ahead=ahead)
 

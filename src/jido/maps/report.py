@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 import shapely
 from odc.geo import CRS
-from rasterio.windows import Window as DiskWindow
+from odc.geo.geobox import GeoBox
 
 from jido.geo import pixel_size_m
 from jido.io import Scene
@@ -45,8 +43,9 @@ def text(figure: Figure, *, digits: int = 3) -> str:
 def map_report(
     model: Model,
     scene: Scene,
-    scratch: Path,
+    grid: GeoBox,
     counted: Counts,
+    cells: Mapping[int, int],
     *,
     name: str,
     sha256: str,
@@ -54,24 +53,19 @@ def map_report(
 ) -> dict[str, Any]:
     """All facts of a map, JSON-ready, with the training geometries in EPSG:4326.
 
-    ``scratch`` is the map before it became a COG, ``sha256`` the hash of the COG, ``counted`` what
-    was seen on the way, ``bands`` the names of those in the COG.
+    ``counted`` is what was seen in the images, ``cells`` how many cells have each class code,
+    ``sha256`` the hash of the COG, ``bands`` the names of those in it.
     """
-    with rasterio.open(scratch) as source:
-        counts = np.zeros(256, dtype=np.int64)
-        for top in range(0, source.height, 256):  # the bytes of a map lie row by row
-            rows = source.read(1, window=DiskWindow(0, top, source.width, min(256, source.height - top)))
-            counts += np.bincount(rows.ravel(), minlength=256)
-        box = {"crs": source.crs.to_string(), "shape": source.shape, "transform": list(source.transform)[:6]}
+    box = {"crs": str(grid.crs), "shape": tuple(grid.shape), "transform": list(grid.affine)[:6]}
     cell_km2 = float(np.prod(pixel_size_m(scene.geobox))) * model.stride**2 / 1e6
-    mapped = max(int(sum(counts[code] for code in model.scheme.codes)), 1)
+    mapped = sum(cells.values())
     area = [
         {
             "class": c.label,
             "name": c.name,
-            "cells": int(counts[c.code]),
-            "km2": round(int(counts[c.code]) * cell_km2, 4),
-            "share": round(int(counts[c.code]) / mapped, 6),
+            "cells": cells.get(c.code, 0),
+            "km2": round(cells.get(c.code, 0) * cell_km2, 4),
+            "share": round(cells.get(c.code, 0) / mapped, 6),
         }
         for c in model.scheme.classes
     ]
@@ -88,7 +82,7 @@ def map_report(
         "missing": {
             "empty_pixels": counted.empty_pixels,
             "partial_pixels": counted.partial_pixels,
-            "unanswered_cells": counted.cells_with_data - counted.mapped_cells,
+            "unanswered_cells": counted.cells_with_data - mapped,
         },
         "scheme": model.scheme.to_dict(),
         "pixel_count_area": area,

@@ -77,6 +77,7 @@ class Run:
         self._size = int(np.prod(shape, dtype=np.int64))
         self.tasks, self.resumed = 0, 0
         self.counts = Counts()
+        self._cells = np.zeros(256, dtype=np.int64)
         self._seam: Sums | None = None
         self.bytes = folder / "rows.bil"
         record = self._read_record()
@@ -99,7 +100,7 @@ class Run:
         """What an earlier run has left, ``None`` when there is nothing or it is not whole."""
         try:
             record = json.loads((self.folder / "record.json").read_text(encoding="utf-8"))
-            whole = {"facts", "tasks", "counts", "seam", "bytes"} <= record.keys()
+            whole = {"facts", "tasks", "counts", "cells", "seam", "bytes"} <= record.keys()
             if not whole or self.bytes.stat().st_size != record["bytes"]:
                 return None
             if record["seam"]:
@@ -115,6 +116,7 @@ class Run:
     def _go_on(self, record: dict[str, Any]) -> None:
         self.tasks = self.resumed = record["tasks"]
         self.counts = Counts(**record["counts"])
+        self._cells[:] = record["cells"]
         LOG.info("Going on with a map of which %d strips of rows are finished.", self.tasks)
 
     def _require_room(self) -> None:
@@ -148,7 +150,12 @@ class Run:
         self._seam_file(self.tasks - 1).unlink(missing_ok=True)
 
     def _count(self, planes: np.ndarray) -> None:
-        self.counts.mapped_cells += int((planes[:, 2] != NODATA).sum())  # of abstain
+        self._cells += np.bincount(planes[:, 0].ravel(), minlength=256)
+
+    @property
+    def cells(self) -> dict[int, int]:
+        """How many cells have each class code; those without an answer have none."""
+        return {code: int(n) for code, n in enumerate(self._cells) if n and code != NODATA}
 
     def _record(self) -> None:
         """In one step, so that a kill leaves the old record or the new one."""
@@ -157,6 +164,7 @@ class Run:
             "facts": self._facts,
             "tasks": self.tasks,
             "counts": vars(self.counts),
+            "cells": self._cells.tolist(),
             "seam": self._seam is not None,
             "bytes": self._size,
         }

@@ -42,19 +42,17 @@ class Sums:
 
 @dataclass
 class Counts:
-    """What was seen: pixels by how many bands they have, cells by whether they got an answer.
+    """What was seen in the images.
 
     Args:
         empty_pixels: pixels without data in any band of the model.
         partial_pixels: pixels that lack some of the bands; the model was given a stand-in there.
         cells_with_data: cells of which at least half of the pixels have data.
-        mapped_cells: those that got a class; for the others the model gave no finite number.
     """
 
     empty_pixels: int = 0
     partial_pixels: int = 0
     cells_with_data: int = 0
-    mapped_cells: int = 0
 
     def add(self, other: Counts) -> None:
         """Sum in place."""

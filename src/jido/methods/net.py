@@ -109,13 +109,17 @@ class NetModel:
     abstain_below: float = 0.0
     package: dict[str, str] | None = None
     radiometry: Radiometry | None = None
+    _quick: Net = field(init=False, repr=False)  # what predicts
 
     def __post_init__(self) -> None:
         import torch
 
+        from jido.nets.blocks import folded
+
         self._require_fit()
         net: Any = self.net.eval().cpu().float()  # torch's annotations do not know memory_format here
         net.to(memory_format=torch.channels_last)
+        object.__setattr__(self, "_quick", folded(net))
 
     def _require_fit(self) -> None:
         net, config, k = self.net, self.config, len(self.scheme.classes)
@@ -191,7 +195,7 @@ class NetModel:
         images = torch.from_numpy(values).contiguous(memory_format=torch.channels_last)
         bf16 = self.config.precision == "bf16"
         with one_thread(), torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            return self.probabilities(self.net(images)).contiguous().numpy()
+            return self.probabilities(self._quick(images)).contiguous().numpy()
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Probabilities (B, K, ...) float32 of what the net gives, (B, out_channels, ...)."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+from itertools import pairwise
+
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class Net(nn.Module):
@@ -42,3 +46,18 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The sum, (B, C, h, w)."""
         return x + self.body(x)
+
+
+def folded(net: Net) -> Net:
+    """A copy of a net in evaluation that computes the same without its batch normalisations.
+
+    Each is folded into the convolution before it (Jacob et al. 2018, section 3.2, doi
+    10.1109/CVPR.2018.00286), which saves a pass over memory; answers differ by rounding only.
+    """
+    quick = copy.deepcopy(net)
+    for module in quick.modules():
+        if isinstance(module, nn.Sequential):
+            for i, (conv, norm) in enumerate(pairwise(list(module))):
+                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    module[i], module[i + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
+    return quick

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
-from conftest import Run
+from conftest import Refused, Run
 from odc.geo import CRS
 
 torch = pytest.importorskip("torch", reason='jido[deep] is not installed: pip install "jido[deep]"')
@@ -319,6 +319,18 @@ def test_the_file_states_its_contract(onnx_run, jido: Callable[..., Run], saved:
     assert "divisible by 4" in run.json["input"]
     assert run.json["bands"] == "b0, b1, b2"
     assert "opset" in jido("model", "export", saved / "patch", "-o", path).out
+
+
+def test_the_contract_fits_a_terminal(onnx_run, jido: Callable[..., Run], saved: Path, tmp_path: Path):
+    words = jido(
+        "model", "export", saved / "patch", "-o", tmp_path / "model.onnx", "--quiet"
+    ).out.splitlines()
+    assert max(map(len, words[:-1])) <= 100
+    assert any(line.startswith(" ") for line in words)
+
+
+def test_an_onnx_file_is_called_so(refused: Refused, saved: Path, out: Path):
+    refused("model", "export", saved / "patch", "-o", out / "m.txt", says=("m.txt", ".onnx"))
 
 
 def test_a_forest_is_no_net(jido: Callable[..., Run], model: Path, tmp_path: Path):

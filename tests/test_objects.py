@@ -13,6 +13,7 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.features import shapes
+from scipy.ndimage import label, maximum
 
 from jido.geo import NO_CLASS, geodesic_area, trace_objects
 
@@ -28,7 +29,7 @@ def strips(codes: np.ndarray, heights: list[int]) -> Iterator[tuple[np.ndarray, 
 
 
 def traced(codes: np.ndarray, heights: list[int]) -> tuple[np.ndarray, ...]:
-    """Polygons, codes, cells and totals in the order of their text."""
+    """Polygons, codes, cells, totals and peaks in the order of their text."""
     found = trace_objects(strips(codes, heights), width=codes.shape[1])
     polygons, *rest = (np.concatenate(column) for column in zip(*found, strict=True))
     assert shapely.is_valid(polygons).all()
@@ -78,17 +79,27 @@ def rasters(draw: st.DrawFn) -> np.ndarray:
     return np.where(codes == 0, NO_CLASS, codes) if draw(st.booleans()) else codes
 
 
+def last_cells(codes: np.ndarray) -> Iterator[int]:
+    """The last cell of every object, which holds its highest value."""
+    values = np.arange(codes.size).reshape(codes.shape)
+    for code in np.unique(codes[codes != NO_CLASS]):
+        number, count = label(codes == code)
+        yield from maximum(values, number, range(1, count + 1))
+
+
 @settings(max_examples=150, deadline=None)
 @given(rasters(), st.lists(st.integers(1, 12), min_size=1, max_size=4))
 def test_strips_give_what_the_whole_gives(codes: np.ndarray, heights: list[int]):
-    polygons, found, cells, totals = traced(codes, heights)
+    polygons, found, cells, totals, peaks = traced(codes, heights)
     expected, classes = at_once(codes)
     assert same(polygons, expected)
     assert (found == classes).all()
     assert (cells == shapely.area(polygons)).all()
-    _, _, _, whole = traced(codes, [len(codes)])
+    _, _, _, whole, highest = traced(codes, [len(codes)])
     assert (totals == whole).all()
+    assert (peaks == highest).all()
     assert totals.sum() == np.flatnonzero(codes != NO_CLASS).sum()
+    assert sorted(peaks) == sorted(last_cells(codes))
 
 
 SPIRAL = """

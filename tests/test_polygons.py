@@ -90,9 +90,11 @@ def test_a_map_becomes_polygons(lcz_map: Path, planes: np.ndarray, tmp_path: Pat
     assert set(zip(frame["class"], frame["label"], frame["name"], strict=True)) == {
         (c.code, c.label, c.name) for c in lcz_scheme().classes if c.code in (2, 6, 14, 17)
     }
-    for polygon, mean in zip(polygons, frame["mean_probability"], strict=True):
+    found = zip(polygons, frame["mean_probability"], frame["max_probability"], strict=True)
+    for polygon, mean, highest in found:
         inside = rasterio.features.rasterize([polygon], out_shape=codes.shape, transform=TEN_METRES) == 1
         assert mean == pytest.approx(planes[2][inside].astype(float).mean() / 100, rel=1e-14)
+        assert highest == planes[2][inside].max() / 100
     assert frame["area_m2"].to_numpy() == pytest.approx(
         [geod_area(polygon, pyproj.CRS(32632), 10) for polygon in polygons], rel=1e-7
     )
@@ -109,6 +111,7 @@ def test_the_filtered_class_has_no_probability(lcz_map: Path, tmp_path: Path):
     polygonise(lcz_map, tmp_path / "out.gpkg", band=2)
     [row] = read(tmp_path / "out.gpkg").itertuples()
     assert np.isnan(row.mean_probability)
+    assert np.isnan(row.max_probability)
     assert row.label == "6"
 
 
@@ -131,6 +134,18 @@ def test_small_objects_are_dropped_and_counted(lcz_map: Path, tmp_path: Path):
     assert large.dropped_area_m2 == pytest.approx(areas[areas < 2000].sum())
     assert large.area_m2 + large.dropped_area_m2 == pytest.approx(everything.area_m2)
     assert read(tmp_path / "large.gpkg")["area_m2"].min() >= 2000
+
+
+def test_objects_that_are_nowhere_sure_are_dropped_and_counted(lcz_map: Path, tmp_path: Path):
+    polygonise(lcz_map, tmp_path / "all.gpkg")
+    frame = read(tmp_path / "all.gpkg")
+    sure = frame["max_probability"] >= 0.97  # an object of 97 % stays, whatever a float makes of it
+    assert 0 < sure.sum() < len(frame)
+    assert (frame["max_probability"] == 0.97).any()
+    result = polygonise(lcz_map, tmp_path / "sure.gpkg", min_peak=0.97)
+    assert (result.objects, result.dropped) == (sure.sum(), (~sure).sum())
+    assert result.dropped_area_m2 == pytest.approx(frame["area_m2"][~sure].sum())
+    assert read(tmp_path / "sure.gpkg")["max_probability"].min() == 0.97
 
 
 def test_simplified_outlines_stay_near_and_areas_stay_true(tmp_path: Path):
@@ -230,7 +245,7 @@ def test_geoparquet_is_the_same(lcz_map: Path, tmp_path: Path, strip: int):
     one, other = read(tmp_path / "out.gpkg"), geopandas.read_parquet(tmp_path / "out.parquet")
     assert other.crs == one.crs
     assert same(one.geometry.to_numpy(), other.geometry.to_numpy())
-    columns = ["class", "label", "name", "mean_probability", "area_m2"]
+    columns = ["class", "label", "name", "mean_probability", "max_probability", "area_m2"]
     assert one[columns].equals(other[columns])
 
 
@@ -244,7 +259,7 @@ def test_command_gives_json_and_words(jido: Callable[..., Run], lcz_map: Path, t
     assert set(run.json) == {"polygons", "objects", "area_m2", "dropped", "dropped_area_m2"}
     assert run.json["objects"] == len(read(out))
     words = jido("polygons", lcz_map, "-o", out, "--min-area", 1000, "--quiet").out
-    assert "km²" in words
+    assert "objects, 19.76 ha" in words
     assert "below 1000 m² were dropped" in words
 
 
@@ -260,7 +275,9 @@ def test_what_cannot_be_done_is_refused(refused: Refused, lcz_map: Path, out: Pa
     refused("polygons", tmp_path / "none.tif", *to, says=("none.tif does not exist",))
     refused("polygons", tmp_path / "text.tif", *to, says=("text.tif", "give a class map"))
     refused("polygons", floats, *to, says=("float32", "--band"))
-    refused("polygons", nowhere, *to, says=("nowhere.tif has no CRS",))
+    refused("polygons", nowhere, *to, "--min-area", 1, says=("nowhere.tif has no CRS", "--min-area"))
+    refused("polygons", nowhere, *to, "--simplify", 1, says=("nowhere.tif has no CRS", "--simplify"))
+    refused("polygons", plain, *to, "--min-peak", 0.9, says=("plain.tif holds no confidence", "--min-peak"))
     refused("polygons", local, *to, says=("local.tif", "does not lie on the earth"))
     refused("polygons", several, *to, says=("bands band1, band2", "--band"))
     refused("polygons", several, *to, "--band", 3, says=("2 bands, no band 3",))
@@ -269,6 +286,7 @@ def test_what_cannot_be_done_is_refused(refused: Refused, lcz_map: Path, out: Pa
     refused("polygons", plain, "-o", out / "out.shp", says=("out.shp", ".gpkg or .parquet"))
     refused("polygons", plain, "-o", plain, says=("is an input",))
     refused("polygons", plain, *to, "--min-area", -1, says=("--min-area",))
+    refused("polygons", lcz_map, *to, "--min-peak", 90, says=("--min-peak",))
 
 
 def test_without_pyarrow_it_says_how_to_get_it(

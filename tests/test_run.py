@@ -19,6 +19,7 @@ import jido.maps.run as run_module
 from jido.errors import ClusterError, ImageError, OutputError
 from jido.io import Scene, write_image
 from jido.maps import map_scene
+from jido.maps.cluster import _deaf_to_ctrl_c
 from jido.maps.plan import Plan
 
 SAVED = {"name": "model", "method": "stub", "sha256": "0" * 64}
@@ -344,6 +345,26 @@ def test_a_worker_with_threads_gives_the_same_bytes(tmp_path, scene_path):
             plugins = client.run(lambda dask_worker: list(dask_worker.plugins))
     assert digest(tmp_path / "map.tif") == digest(tmp_path / "whole.tif")
     assert not [name for names in plugins.values() for name in names if name.startswith("jido")]
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows has no signal masks")
+def test_processes_of_a_cluster_do_not_hear_ctrl_c_and_this_one_does():
+    code = "import time; print('begun', flush=True); time.sleep(60)"
+    begun = []
+
+    def pressed():
+        with _deaf_to_ctrl_c():
+            begun.append(subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE))
+            begun[0].stdout.readline()
+            begun[0].send_signal(signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+
+    with pytest.raises(KeyboardInterrupt):
+        pressed()
+    with begun[0] as child:
+        assert child.poll() is None
+        child.kill()
 
 
 def test_a_scheduler_without_workers_is_said(tmp_path, scene_path, monkeypatch):

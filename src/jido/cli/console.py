@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +80,14 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         print("  ".join(line).rstrip())
         if i == 0:
             print("  ".join("-" * w for w in widths))
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Names and what is said of each, wrapped to the width of the terminal."""
+    indent = max(map(len, facts)) + 2
+    width = max(shutil.get_terminal_size((100, 24)).columns, indent + 20)
+    for name, value in facts.items():
+        print(textwrap.fill(name.ljust(indent) + str(value), width, subsequent_indent=" " * indent))
 
 
 @contextmanager

@@ -67,7 +67,8 @@ def map_(
 ) -> None:
     """Map a scene: one Cloud-Optimised GeoTIFF with its colours, report.json and report.html.
 
-    A run that was cut off goes on where it stood when the same command is given again.
+    A run that was cut off goes on where it stood when the same command is given again. A model trained on
+    images without CRS (JPEG, PNG) maps such images too; areas are then numbers of cells.
     """
     from jido.errors import ModelError, OutputError
     from jido.io import require_place
@@ -131,7 +132,7 @@ def _opened(
         return StacScene(images, bands=names, resolution=resolution, bounds=bounds, **grid)
     if resolution is not None or bounds is not None:
         raise ImageError("--resolution and --bounds go with --stac; other images have a grid of their own.")
-    return Scene(images, **grid)
+    return Scene(images, **grid, place_needed=model.pixel_m is not None)
 
 
 def _print_estimate(estimate: Estimate) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from jido.cli.console import print_json, print_table
-from jido.cli.options import JsonFlag
+from jido.cli.console import print_facts, print_json
+from jido.cli.options import JsonFlag, Quiet
 
 app = typer.Typer(help="Verify and export model packages.", no_args_is_help=True)
 
@@ -21,7 +21,7 @@ def _noun() -> None:
 
 
 @app.command("verify")
-def verify(model: Package, json: JsonFlag = False) -> None:
+def verify(model: Package, json: JsonFlag = False, quiet: Quiet = False) -> None:
     """Predict the sample in the package again and compare; exit code 2 when the answer is another."""
     from dataclasses import asdict
 
@@ -40,8 +40,9 @@ def verify(model: Package, json: JsonFlag = False) -> None:
 @app.command("export")
 def export(
     model: Package,
-    output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write, .onnx.")],
     json: JsonFlag = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write a net as ONNX, with normalisation inside, and print what it takes and gives."""
     from jido.io import require_place
@@ -53,5 +54,5 @@ def export(
     if json:
         print_json({"onnx": str(output), **contract})
     else:
-        print_table(["what", "how"], list(contract.items()))
+        print_facts(contract)
         print(f"ONNX: {output}")

@@ -9,6 +9,7 @@ from jido.geo.blocks import (
     coarser,
     neighbourhood_mean_sd,
 )
+from jido.geo.clean import drop_small, hysteresis
 from jido.geo.indices import INDICES, Index
 from jido.geo.lattice import Tile, lattice, scaled
 from jido.geo.objects import NO_CLASS, Objects, trace_objects
@@ -28,7 +29,9 @@ __all__ = [
     "block_sum",
     "coarse_valid",
     "coarser",
+    "drop_small",
     "geodesic_area",
+    "hysteresis",
     "identify",
     "lattice",
     "neighbourhood_mean_sd",

@@ -30,12 +30,14 @@ class Objects(NamedTuple):
         codes: their classes, int64 (n,).
         cells: their numbers of cells, int64 (n,).
         totals: sums over their cells of the values that came with the codes, int64 (n,).
+        peaks: highest of these values, int64 (n,).
     """
 
     polygons: np.ndarray
     codes: np.ndarray
     cells: np.ndarray
     totals: np.ndarray
+    peaks: np.ndarray
 
 
 class _Sides(NamedTuple):
@@ -50,11 +52,12 @@ class _Sides(NamedTuple):
 
 
 class _Pieces(NamedTuple):
-    """Parts of objects: class, number of cells, sum of values."""
+    """Parts of objects: class, number of cells, sum and highest of values."""
 
     codes: np.ndarray
     cells: np.ndarray
     totals: np.ndarray
+    peaks: np.ndarray
 
 
 def trace_objects(bands: Iterable[tuple[np.ndarray, np.ndarray]], *, width: int) -> Iterator[Objects]:
@@ -65,7 +68,8 @@ def trace_objects(bands: Iterable[tuple[np.ndarray, np.ndarray]], *, width: int)
 
     Args:
         bands: pairs of class codes int64 (y, x), :data:`NO_CLASS` where there is none, and of values
-            int64 (y, x) that are summed over every object (exact to 2**53); heights as you like.
+            int64 (y, x) that are summed over every object (exact to 2**53) and of which the highest is
+            kept; heights as you like.
         width: of all bands.
 
     Yields:
@@ -145,6 +149,7 @@ def _pieces(codes: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, _Pieces]
         codes.ravel()[starts],
         np.diff(starts, append=codes.size),
         np.add.reduceat(values.ravel(), starts),
+        np.maximum.reduceat(values.ravel(), starts),
     )
     return number[run], _summed(runs, number, count)
 
@@ -153,8 +158,13 @@ def _summed(pieces: _Pieces, number: np.ndarray, count: int) -> _Pieces:
     """Pieces of one number put together."""
     codes = np.empty(count, dtype=np.int64)
     codes[number] = pieces.codes
-    sums = (np.bincount(number, weights=column, minlength=count) for column in pieces[1:])
-    return _Pieces(codes, *(column.astype(np.int64) for column in sums))
+    cells, totals = (
+        np.bincount(number, weights=part, minlength=count).astype(np.int64)
+        for part in (pieces.cells, pieces.totals)
+    )
+    peaks = np.full(count, np.iinfo(np.int64).min)
+    np.maximum.at(peaks, number, pieces.peaks)
+    return _Pieces(codes, cells, totals, peaks)
 
 
 def _chosen(pieces: _Pieces, sides: _Sides, chosen: np.ndarray) -> tuple[_Pieces, _Sides]:

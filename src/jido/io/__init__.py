@@ -18,9 +18,11 @@ from jido.io.process import keep_memory, peak_rss_mb
 from jido.io.radiometry import describe_scene
 from jido.io.raster import CACHE_MB, RESAMPLING, Progress, Scene, read_image
 from jido.io.sample import Sample
-from jido.io.style import aux_xml, polygon_qml, qml
+from jido.io.style import aux_xml, polygon_qml, qml, read_classes
+from jido.io.target import mask_target, read_target
 from jido.io.vectors import read_labels, write_labels
 from jido.io.weights import ESTIMATOR, TENSORS, load_estimator, load_tensors, write_estimator, write_tensors
+from jido.io.work import working_folder
 
 __all__ = [
     "CACHE_MB",
@@ -44,20 +46,24 @@ __all__ = [
     "keep_memory",
     "load_estimator",
     "load_tensors",
+    "mask_target",
     "mlm_item",
     "package_id",
     "peak_rss_mb",
     "polygon_file",
     "polygon_qml",
     "qml",
+    "read_classes",
     "read_config",
     "read_image",
     "read_labels",
+    "read_target",
     "replacing",
     "replacing_together",
     "require_package_place",
     "require_place",
     "smaller_levels",
+    "working_folder",
     "write_codes",
     "write_cog",
     "write_estimator",

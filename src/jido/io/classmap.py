@@ -36,12 +36,14 @@ BLOCK_ROWS = 1024
 class ClassMap:
     """A class map, open for reading.
 
+    Its ``crs`` is ``None`` where it has no place on Earth, as a map of a plain image.
+
     Args:
         path: a map of Jido, or any raster of whole numbers.
         band: the band with the classes, from 1; without it that of a map package, or the only one.
 
     Raises:
-        ImageError: when it cannot be read, has no place on the earth, or holds no whole numbers.
+        ImageError: when it cannot be read or holds no whole numbers.
     """
 
     def __init__(self, path: str | Path, *, band: int | None = None) -> None:
@@ -50,12 +52,10 @@ class ClassMap:
         try:
             names = [name or f"band{i}" for i, name in enumerate(self._source.descriptions, start=1)]
             self._band = self._choose(names, band)
-            if self._source.crs is None:
-                raise ImageError(f"{self.path} has no CRS, so its classes have no place: write it with one.")
         except BaseException:
             self._source.close()
             raise
-        self.crs = CRS.from_wkt(self._source.crs.to_wkt())
+        self.crs = CRS.from_wkt(self._source.crs.to_wkt()) if self._source.crs else None
         self.grid = GeoBox(self._source.shape, self._source.transform, self.crs)
         confidence = CONFIDENCE.get(names[self._band - 1])
         self._confidence = names.index(confidence) + 1 if confidence in names else None
@@ -166,7 +166,7 @@ def _open(path: Path) -> rasterio.DatasetReader:
         raise ImageError(f"{path} does not exist.")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # refused by its CRS
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a map of a plain image
             return rasterio.open(path)
     except RasterioError as err:
         raise ImageError(f"{path} is not a map that can be read ({err}): give a class map.") from err

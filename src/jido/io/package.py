@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import textwrap
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from jido.io.files import file_sha256, json_text, replacing, require_place
 from jido.io.sample import SAMPLE, Sample
 from jido.io.vectors import read_written, write_labels
 from jido.labels import ClassScheme, Labels
+
+WIDTH = 100
+"""Columns of the model card."""
 
 FORMAT = 1
 """Version of the folder's layout; a newer one is refused."""
@@ -57,7 +61,8 @@ class Package:
         config: settings of the method.
         bands: what the model reads, in order.
         scheme: classes, in the order of the probability planes.
-        pixel_m: height and width in metres of the training pixels.
+        pixel_m: height and width in metres of the training pixels; ``None`` where the images had no
+            place on Earth, so that nobody can check the size of pixels.
         labels: the training labels, ``None`` where training had no geometries.
         evaluation: held-out figures and folds; empty where nobody has judged the model.
         extra: more facts of the method (stride, halo, thresholds).
@@ -69,7 +74,7 @@ class Package:
     config: dict[str, Any]
     bands: tuple[Band, ...]
     scheme: ClassScheme
-    pixel_m: tuple[float, float]
+    pixel_m: tuple[float, float] | None
     labels: Labels | None
     evaluation: dict[str, Any]
     extra: dict[str, Any]
@@ -140,7 +145,7 @@ class Package:
                 config=facts["config"],
                 bands=tuple(Band(**{**b, "valid_range": _pair(b["valid_range"])}) for b in facts["bands"]),
                 scheme=scheme,
-                pixel_m=(facts["pixel_m"][0], facts["pixel_m"][1]),
+                pixel_m=_pair(facts["pixel_m"]),
                 labels=read_written(folder / LABELS, scheme) if facts["training_labels"] else None,
                 evaluation=json.loads((folder / METRICS).read_text(encoding="utf-8")),
                 radiometry=Radiometry.from_dict(facts["radiometry"]) if facts["radiometry"] else None,
@@ -152,16 +157,19 @@ class Package:
 
     def _card(self, weights: str, item: dict[str, Any] | None) -> str:
         classes = ", ".join(f"{c.label} {c.name}" for c in self.scheme.classes)
+        size = " (trained on images without a place on Earth: the size of pixels is not checked)"
+        if self.pixel_m is not None:
+            size = f" of {self.pixel_m[0]:g} x {self.pixel_m[1]:g} m"
         labels = (
             "There are no training labels in it.\n"
             if self.labels is None
             else "`training.gpkg` holds the training labels: scoring a map on them is resubstitution, not "
             "accuracy.\n"
         )
-        return (
+        bands = ", ".join(b.name for b in self.bands)
+        return _wrapped(
             f"# Model package: {self.method}\n\n"
-            f"Reads {len(self.bands)} bands of {self.pixel_m[0]:g} x {self.pixel_m[1]:g} m: "
-            f"{', '.join(b.name for b in self.bands)}.\n\nClasses ({self.scheme.name}): {classes}.\n\n"
+            f"Reads {len(self.bands)} bands{size}: {bands}.\n\nClasses ({self.scheme.name}): {classes}.\n\n"
             f"{self._accuracy()}\n{labels}`{weights}` holds what was learned, without pickle. "
             f"`{SAMPLE}` is an image and what the model said of it: `jido model verify` asks again."
             f"{'' if item else ' No `item.json` (STAC): that is made for nets, with jido[stac].'}\n"
@@ -175,10 +183,13 @@ class Package:
             f"| {name} | {_text(v['value'])} | {_text(v['lower'])} - {_text(v['upper'])} |"
             for name, v in self.evaluation["metrics"].items()
         )
+        on, things = f"{folds['k']} folds", "polygons"
+        if "judged_on" in self.evaluation:
+            on, things = self.evaluation["judged_on"], "groups"
         return (
-            f"Judged on {folds['k']} folds, {folds['kind']}"
-            f"{' - THIS SPLIT LEAKS' if folds['leaks'] else ''}; 95 % intervals over whole polygons: "
-            "they speak of new polygons drawn like these, not of every cell of a map.\n\n"
+            f"Judged on {on}, {folds['kind']}{' - THIS SPLIT LEAKS' if folds['leaks'] else ''}; 95 % "
+            f"intervals over whole {things}: they speak of new {things} like these, not of every cell of a "
+            "map.\n\n"
             f"| figure | held out | 95 % interval |\n|---|---|---|\n{rows}\n"
         )
 
@@ -250,6 +261,12 @@ def _versions(libraries: tuple[str, ...]) -> dict[str, str]:
 
 def _write_json(path: Path, value: object) -> None:
     path.write_text(json_text(value, indent=1) + "\n", encoding="utf-8")
+
+
+def _wrapped(text: str) -> str:
+    """Markdown in lines that fit a terminal; tables stay as they are."""
+    lines = (line if line.startswith("|") else textwrap.fill(line, WIDTH) for line in text.splitlines())
+    return "\n".join(lines) + "\n"
 
 
 def first_line(err: Exception) -> str:

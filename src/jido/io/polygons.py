@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -38,12 +39,12 @@ class PolygonFile(Protocol):
 
 
 @contextmanager
-def polygon_file(target: str | Path, crs: CRS) -> Iterator[PolygonFile]:
+def polygon_file(target: str | Path, crs: CRS | None) -> Iterator[PolygonFile]:
     """A new file of polygons, written beside and moved to ``target`` at the end.
 
     Args:
         target: ``.gpkg``, or ``.parquet`` (needs pyarrow).
-        crs: of all polygons.
+        crs: of all polygons, ``None`` where they have no place on Earth.
 
     Raises:
         OutputError: when the suffix is another one, pyarrow is missing, or the place cannot be written.
@@ -58,8 +59,8 @@ def polygon_file(target: str | Path, crs: CRS) -> Iterator[PolygonFile]:
 
 
 class _GeoPackage:
-    def __init__(self, path: Path, crs: CRS) -> None:
-        self._path, self._crs = path, crs.to_wkt()
+    def __init__(self, path: Path, crs: CRS | None) -> None:
+        self._path, self._crs = path, crs.to_wkt() if crs else None
 
     def write(self, polygons: np.ndarray, columns: Columns) -> None:
         self._append(LAYER, shapely.to_wkb(polygons), columns, geometry_type="Polygon", crs=self._crs)
@@ -84,16 +85,18 @@ class _GeoPackage:
         self._append("layer_styles", None, row, geometry_type=None, layer_options={"FID": "id"})
 
     def _append(self, layer: str, geometry: np.ndarray | None, columns: Columns, **options: object) -> None:
-        pyogrio.raw.write(
-            self._path,
-            geometry,
-            list(columns.values()),
-            list(columns),
-            layer=layer,
-            driver="GPKG",
-            append=self._path.exists(),
-            **options,
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "'crs' was not provided")  # where there is none
+            pyogrio.raw.write(
+                self._path,
+                geometry,
+                list(columns.values()),
+                list(columns),
+                layer=layer,
+                driver="GPKG",
+                append=self._path.exists(),
+                **options,
+            )
 
     def close(self) -> None:
         """Every write has closed it."""
@@ -102,10 +105,11 @@ class _GeoPackage:
 class _GeoParquet:
     """Source: GeoParquet 1.0.0, https://geoparquet.org/releases/v1.0.0."""
 
-    def __init__(self, path: Path, crs: CRS) -> None:
+    def __init__(self, path: Path, crs: CRS | None) -> None:
         from pyarrow import parquet
 
-        column = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": crs.to_json_dict()}
+        said = crs.to_json_dict() if crs else None  # null: not known; left out it would be degrees
+        column = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": said}
         geo = {"version": "1.0.0", "primary_column": "geometry", "columns": {"geometry": column}}
         self._metadata = {"geo": json.dumps(geo)}
         self._open = partial(parquet.ParquetWriter, path)
@@ -132,4 +136,4 @@ class _GeoParquet:
             self._writer.close()
 
 
-_KINDS: dict[str, Callable[[Path, CRS], PolygonFile]] = {".gpkg": _GeoPackage, ".parquet": _GeoParquet}
+_KINDS: dict[str, Callable[[Path, CRS | None], PolygonFile]] = {".gpkg": _GeoPackage, ".parquet": _GeoParquet}

@@ -34,6 +34,7 @@ RESAMPLING = ("nearest", "bilinear", "cubic", "average")
 CACHE_MB = 128
 """Block cache of GDAL; its default of 5 % of the machine's memory breaks a fixed budget."""
 
+os.environ.setdefault("GDAL_PNG_WHOLE_IMAGE_OPTIM", "NO")  # with it a PNG that was cut short reads as noise
 os.environ.setdefault("GDAL_CACHEMAX", str(CACHE_MB))  # GDAL looks once, when the first block is read
 
 
@@ -56,7 +57,7 @@ def _bands(source: rasterio.DatasetReader, planes: Sequence[int]) -> list[Band]:
 
 
 def _grid(source: rasterio.DatasetReader, crs: str | None) -> GeoBox:
-    """The grid of a file; ``crs`` counts only when the file has none."""
+    """The grid of a file; ``crs`` counts only when the file has none, and it may be ``None`` too."""
     try:
         return GeoBox(source.shape, source.transform, source.crs.to_wkt() if source.crs else crs)
     except (CRSError, ValueError) as err:
@@ -88,25 +89,33 @@ class Scene:
         paths: image files; order gives the order of the bands.
         crs: CRS of images that carry none, ``EPSG:32649``.
         resample: one of :data:`RESAMPLING`, for images on other grids.
+        place_needed: refuse an image without CRS; else its grid has none and its own transform, which
+            for a plain JPEG or PNG counts pixels.
 
     Raises:
-        ImageError: when a file is missing, is no image, has no CRS, or lies on another grid.
+        ImageError: when a file is missing, is no image, lies on another grid, or has no CRS where
+            one is needed.
     """
 
     def __init__(
-        self, paths: Sequence[str | Path], *, crs: str | None = None, resample: str | None = None
+        self,
+        paths: Sequence[str | Path],
+        *,
+        crs: str | None = None,
+        resample: str | None = None,
+        place_needed: bool = True,
     ) -> None:
         if not paths:
             raise ImageError("No image was given.")
         if resample is not None and resample not in RESAMPLING:
             raise ImageError(f"--resample {resample!r} is not one of {', '.join(RESAMPLING)}.")
         self.paths = [Path(p) for p in paths]
-        self._recipe = ([str(path.resolve()) for path in self.paths], crs, resample)
+        self._recipe = ([str(path.resolve()) for path in self.paths], crs, resample, place_needed)
         self.notes: list[str] = []
         self.conversions: dict[str, Conversion] = {}
         self._stack = ExitStack()
         try:
-            self._files = [self._open(path, crs) for path in self.paths]
+            self._files = [self._open(path, crs, place_needed) for path in self.paths]
             self.geobox = _grid(self._files[0], crs)
             self._read_files = sorted({file for source in self._files for file in _files_of(source)})
             self._sources = [
@@ -121,7 +130,7 @@ class Scene:
         named = [_bands(s, planes) for s, planes in zip(self._sources, self._planes, strict=True)]
         self.bands: tuple[Band, ...] = unique_names(named)
 
-    def _open(self, path: Path, crs: str | None) -> rasterio.DatasetReader:
+    def _open(self, path: Path, crs: str | None, place_needed: bool) -> rasterio.DatasetReader:
         if not path.exists():
             raise ImageError(f"{path} does not exist.")
         try:
@@ -133,7 +142,7 @@ class Scene:
                 f"{path} is not an image that can be read ({sentence(err)}): give a GeoTIFF or "
                 "another raster file."
             ) from err
-        if source.crs is None and crs is None:
+        if source.crs is None and crs is None and place_needed:
             raise ImageError(f"{path} has no CRS: give it with --crs EPSG:....")
         return source
 
@@ -151,6 +160,8 @@ class Scene:
                 f"{path} lies on another grid than {self.paths[0]}: "
                 f"give --resample {'|'.join(RESAMPLING)} to bring it there."
             )
+        if box.crs is None or self.geobox.crs is None:
+            raise ImageError(f"{path} or {self.paths[0]} has no CRS: give it with --crs EPSG:....")
         if not box.extent.to_crs(wkt(self.geobox)).intersects(self.geobox.extent):
             raise ImageError(f"{path} shows another place than {self.paths[0]}: give images that overlap.")
         self.notes.append(f"{path.name} was resampled ({resample}) to the grid of {self.paths[0].name}.")
@@ -295,9 +306,13 @@ class Scene:
 
 
 def _reopened(
-    paths: Sequence[str], crs: str | None, resample: str | None, conversions: Mapping[str, Conversion]
+    paths: Sequence[str],
+    crs: str | None,
+    resample: str | None,
+    place_needed: bool,
+    conversions: Mapping[str, Conversion],
 ) -> Scene:
-    return Scene(paths, crs=crs, resample=resample).converted(conversions)
+    return Scene(paths, crs=crs, resample=resample, place_needed=place_needed).converted(conversions)
 
 
 def _files_of(source: rasterio.DatasetReader) -> set[Path]:
@@ -305,8 +320,10 @@ def _files_of(source: rasterio.DatasetReader) -> set[Path]:
     files = {Path(file).resolve() for file in source.files if Path(file).is_file()}
     for file in files - {Path(source.name).resolve()}:
         if file.suffix.lower() == ".vrt":
-            with rasterio.open(file) as inner:
-                files = files | _files_of(inner)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)  # judged by the outer file
+                with rasterio.open(file) as inner:
+                    files = files | _files_of(inner)
     return files
 
 

@@ -30,6 +30,7 @@ class Asked:
     class_field: str | None
     group_field: str | None
     crs: str | None
+    one_class: bool = False
 
 
 class Found(NamedTuple):
@@ -70,9 +71,13 @@ def _repaired(code: str, message: str, features: np.ndarray) -> list[Problem]:
 
 def to_labels(found: Found, path: Path, asked: Asked) -> Labels:
     """Labels from what a reader found."""
-    items, notes = _without_empty(_Items(found.geometry, np.arange(len(found.geometry))))
-    codes, said = _codes(found, items.feature, path, asked.scheme)
-    notes = [*found.notes, *notes, *said]
+    items, said = _without_empty(_Items(found.geometry, np.arange(len(found.geometry))))
+    notes = [*found.notes, *said]
+    if asked.one_class:
+        codes = np.full(len(found.classes), asked.scheme.codes[-1])
+    else:
+        codes, said = _codes(found, items.feature, path, asked.scheme)
+        notes += said
     items = items.kept(codes[items.feature] > 0)
     for mend in (_split, _flat, _valid):
         items, said = mend(items)

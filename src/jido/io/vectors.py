@@ -50,6 +50,7 @@ def read_labels(
     class_field: str | None = None,
     group_field: str | None = None,
     crs: str | None = None,
+    one_class: bool = False,
 ) -> Labels:
     """Labels of a file.
 
@@ -69,6 +70,7 @@ def read_labels(
         class_field: class column, else the first of :data:`CLASS_FIELDS` that holds a class.
         group_field: group column, else the first of :data:`GROUP_FIELDS` with two values or more.
         crs: CRS of a file that carries none, ``EPSG:32649``.
+        one_class: all features are of the last class of the scheme, whatever their columns say.
 
     Returns:
         Valid single polygons and points in the CRS of the file; what was mended is in ``notes``.
@@ -80,7 +82,7 @@ def read_labels(
     path = Path(path)
     if not path.exists():
         raise LabelsError(f"{path} does not exist.")
-    asked = Asked(scheme or lcz_scheme(), layer, class_field, group_field, crs)
+    asked = Asked(scheme or lcz_scheme(), layer, class_field, group_field, crs, one_class)
     read = _READERS.get(path.suffix.lower(), _read_vector)
     return to_labels(read(path, asked), path, asked)
 
@@ -115,6 +117,26 @@ def read_written(path: Path, scheme: ClassScheme) -> Labels:
         crs=CRS(table.crs),
         scheme=scheme,
     )
+
+
+def names_classes(path: Path, scheme: ClassScheme, *, layer: str | None = None) -> bool:
+    """Whether a vector file tells classes of the scheme apart: in a likely column, or as folders of a KML.
+
+    Numbers alone may be those of the features, so they count only where all of them are codes.
+
+    Raises:
+        LabelsError: when the file cannot be read.
+    """
+    names = [layer] if layer else list(_layers(path))
+    for table in (_layer(path, name) for name in names):
+        columns = [v for field, v in table.columns.items() if field.lower() in CLASS_FIELDS]
+        folder = [[table.layer]] if path.suffix.lower() in (".kml", ".kmz") else []
+        for values in folder + columns:
+            written = [str(value).strip() for value in values if not is_null(value)]
+            known = [text for text in written if scheme.parse(text)]
+            if known and (len(known) == len(written) or not all(text.isdecimal() for text in known)):
+                return True
+    return False
 
 
 # -- readers: what stands in the file ----------------------------------------------------------
@@ -160,7 +182,10 @@ def _read_vector(path: Path, asked: Asked) -> Found:
 
 
 def _found(table: _Table, path: Path, asked: Asked) -> Found:
-    """Class and group columns of a table."""
+    """Class and group columns of a table; without classes where all features are of one."""
+    if asked.one_class:
+        nothing = [None] * len(table.geometry)
+        return Found(table.geometry, nothing, _groups(table, "", path, asked), table.crs, "")
     field = _class_column(table, path, asked)
     groups = _groups(table, field, path, asked)
     return Found(table.geometry, table.columns[field], groups, table.crs, f"in column {field!r}")
@@ -191,6 +216,8 @@ def _read_kml(path: Path, asked: Asked) -> Found:
 
 def _kml_classes(table: _Table, folders: list[str], path: Path, asked: Asked) -> tuple[list[Any], str]:
     """Folder names where they are classes, else the class column (at the least the placemark's Name)."""
+    if asked.one_class:
+        return [None] * len(folders), ""
     field = _class_column(table, path, asked)
     if asked.class_field is not None:
         return table.columns[field], field

@@ -11,7 +11,7 @@ from jido.labels.folds import (
     spatial_blocks,
 )
 from jido.labels.labels import Burned, Labels, Problem
-from jido.labels.scheme import ClassScheme, LandClass, lcz_scheme
+from jido.labels.scheme import ClassScheme, LandClass, binary_scheme, lcz_scheme
 
 __all__ = [
     "Burned",
@@ -21,6 +21,7 @@ __all__ = [
     "Labels",
     "LandClass",
     "Problem",
+    "binary_scheme",
     "cap_per_group",
     "check_labels",
     "few_labels",

@@ -182,3 +182,17 @@ def lcz_scheme() -> ClassScheme:
         built=frozenset(c.code for c in classes if c.code <= 10),
         codings=_lcz_codings(classes),
     )
+
+
+def binary_scheme(name: str = "target") -> ClassScheme:
+    """Two classes: code 1 ``background``, code 2 what is looked for, under its own name.
+
+    Raises:
+        LabelsError: when the name is empty, or stands for something else already: ``background``, a code.
+    """
+    name = name.strip()
+    if name.upper() in ("", "1", "2", "BACKGROUND"):
+        raise LabelsError(f"The target cannot be called {name!r}: give a name of its own, such as 'field'.")
+    pair = LandClass(1, "background", "background", "#F0F0F0"), LandClass(2, name, name, "#D6006E")
+    classes = [asdict(one) for one in pair]
+    return ClassScheme.from_dict({"name": "binary", "classes": classes, "weights": None, "built": ()})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +14,7 @@ import numpy as np
 import rasterio
 import shapely
 from odc.geo.geobox import GeoBox
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as DiskWindow
 
 from jido.errors import ImageError, LabelsError
@@ -76,10 +78,10 @@ def _blocks(
         keep = said & np.isfinite(codes) & (codes != source.nodata) & (codes != 0)
         if not said.any():
             continue
-        _require_classes(source, band, codes[keep], scheme)
+        require_classes(source, band, codes[keep], scheme)
         trained = learned[item[keep]]
         if training is not None:
-            trained = trained | _covered(training, grid[tile.core])[keep]
+            trained = trained | covered(training, grid[tile.core])[keep]
         chosen = item[keep]
         yield Compared(
             truth=scheme.index(reference.codes[chosen]),
@@ -90,14 +92,14 @@ def _blocks(
         )
 
 
-def _covered(training: Labels, grid: GeoBox) -> np.ndarray:
-    """Bool (y, x): cells whose centre lies in a training geometry, also where classes contradict."""
+def covered(labels: Labels, grid: GeoBox) -> np.ndarray:
+    """Bool (y, x): cells whose centre lies in one of the geometries, also where classes contradict."""
     from rasterio.features import rasterize
 
-    near = shapely.intersects(training.geometry, shapely.box(*grid.boundingbox.bbox))
+    near = shapely.intersects(labels.geometry, shapely.box(*grid.boundingbox.bbox))
     if not near.any():
         return np.zeros(tuple(grid.shape), dtype=bool)
-    shapes = [(geometry, 1) for geometry in training.geometry[near]]
+    shapes = [(geometry, 1) for geometry in labels.geometry[near]]
     burned = rasterize(shapes, out_shape=tuple(grid.shape), transform=grid.affine, dtype=np.uint8)
     return burned > 0
 
@@ -115,12 +117,13 @@ def _points_inside(reference: Labels, training: Labels | None) -> np.ndarray:
 def _grid(source: rasterio.DatasetReader) -> GeoBox:
     if source.crs is None:
         raise ImageError(
-            f"{source.name} has no CRS, so no reference finds its place on it: write it with one."
+            f"{source.name} has no CRS, so no reference finds its place on it: write it with one; only a "
+            "map of two classes can be compared with a mask of its size."
         )
     return GeoBox(source.shape, source.transform, source.crs.to_wkt())
 
 
-def _require_classes(
+def require_classes(
     source: rasterio.DatasetReader, band: int, codes: np.ndarray, scheme: ClassScheme
 ) -> None:
     """Cells of unknown codes would drop out of the figures and make them too good."""
@@ -133,6 +136,27 @@ def _require_classes(
         )
 
 
+@contextmanager
+def open_map(path: str | Path, band: int) -> Iterator[rasterio.DatasetReader]:
+    """A map open for reading; it may have no place on Earth.
+
+    Raises:
+        ImageError: when it cannot be read or has no such band.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a map of a plain image
+            source = rasterio.open(path)
+        with source:
+            if band not in source.indexes:
+                raise ImageError(
+                    f"{path} has {source.count} bands, no band {band}: choose another with --band."
+                )
+            yield source
+    except RasterioError as err:
+        raise ImageError(f"{path} is not a map that can be read ({err}): give a class map.") from err
+
+
 def compare(
     path: str | Path, reference: Labels, *, training: Labels | None = None, band: int = 1
 ) -> Compared:
@@ -142,16 +166,9 @@ def compare(
         ImageError: when the map cannot be read or holds other things than classes.
         LabelsError: when the reference says nothing inside the map.
     """
-    try:
-        with rasterio.open(path) as source:
-            if band not in source.indexes:
-                raise ImageError(
-                    f"{path} has {source.count} bands, no band {band}: choose another with --band."
-                )
-            here = reference.to_crs(_grid(source).crs)
-            parts = list(_blocks(source, band, here, training and training.to_crs(here.crs)))
-    except RasterioError as err:
-        raise ImageError(f"{path} is not a map that can be read ({err}): give a class map.") from err
+    with open_map(path, band) as source:
+        here = reference.to_crs(_grid(source).crs)
+        parts = list(_blocks(source, band, here, training and training.to_crs(here.crs)))
     if not any(len(part.truth) for part in parts):
         raise LabelsError(f"The reference has no labelled cell inside {path}: do both show the same place?")
     return Compared(
@@ -187,9 +204,7 @@ def assess(
         ``unmapped`` (reference cells where the map has no data).
     """
     facts = find_report(path)
-    if facts is not None and facts["training"] is not None:
-        learned = labels_from_features(facts["training"], reference.scheme)
-        training = learned if training is None else _together(learned, training)
+    training = all_training(facts, training, reference.scheme)
     cells = compare(path, reference, training=training, band=band)
     overlap = float(cells.trained.mean())
     independent = None if training is None else overlap == 0
@@ -208,6 +223,14 @@ def assess(
         rest = (cells.truth[strange], cells.prediction[strange], cells.group[strange])
         result["outside_training"] = judged(*rest, reference.scheme)
     return result
+
+
+def all_training(facts: dict[str, Any] | None, more: Labels | None, scheme: ClassScheme) -> Labels | None:
+    """The training labels in the report of a map and those that a person names."""
+    if facts is None or facts["training"] is None:
+        return more
+    learned = labels_from_features(facts["training"], scheme)
+    return learned if more is None else _together(learned, more)
 
 
 def _together(first: Labels, second: Labels) -> Labels:

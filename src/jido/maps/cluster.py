@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import signal
 import threading
 import uuid
 from collections import deque
@@ -11,6 +12,7 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from itertools import islice
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from jido.errors import ClusterError, JidoError
@@ -48,13 +50,14 @@ def cluster(*, workers: int | None = None, scheduler: str | None = None) -> Iter
             yield client
         return
     try:
-        local = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            memory_limit=0,  # a limit would stop workers long before the machine is short
-            dashboard_address=":0",  # any free port: the usual one may be taken
-            silence_logs=logging.CRITICAL,  # what goes wrong is raised
-        )
+        with _deaf_to_ctrl_c():
+            local = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                memory_limit=0,  # a limit would stop workers long before the machine is short
+                dashboard_address=":0",  # any free port: the usual one may be taken
+                silence_logs=logging.CRITICAL,  # what goes wrong is raised
+            )
     except RuntimeError as err:
         raise ClusterError(
             "Workers cannot be started from here: put the call under if __name__ == '__main__': in a "
@@ -62,6 +65,24 @@ def cluster(*, workers: int | None = None, scheduler: str | None = None) -> Iter
         ) from err
     with local, Client(local) as client:
         yield client
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes and threads begun here do not hear Ctrl-C, which a terminal sends to all of them.
+
+    Workers end with this process; each of them would print a traceback of its own first. What is
+    pressed meanwhile is heard at the end.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # started later it would let the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _connected(client_type: type[Client], address: str) -> Client:

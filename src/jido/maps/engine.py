@@ -40,7 +40,7 @@ from jido.maps.page import html_report
 from jido.maps.plan import Plan
 from jido.maps.postfilter import RADIUS_M, gaussian_filter_lcz, reach
 from jido.maps.radiometry import require_radiometry
-from jido.maps.report import map_report
+from jido.maps.report import SIZE_NOT_CHECKED, map_report
 from jido.maps.run import LOG, Run, fingerprint, open_run, require_unchanged
 from jido.maps.tasks import NODATA, QUANTA, Done
 from jido.methods import Model
@@ -90,7 +90,7 @@ def require_fit(model: Model, scene: Scene) -> None:
 
     Raises:
         ModelError: when bands are missing or pixels are of another size than in training.
-        ImageError: when the scene is smaller than one cell.
+        ImageError: when the scene is smaller than one cell, or has no CRS and a size in metres is needed.
     """
     missing = [band.name for band in model.bands if band.name not in scene.names]
     if missing:
@@ -99,15 +99,28 @@ def require_fit(model: Model, scene: Scene) -> None:
             f"{', '.join(scene.names)}: give the same images, in the same order, as in training."
         )
     _require_order(model, scene)
+    _require_pixels(model, scene)
+    if 0 in tuple(coarser(scene.geobox, model.stride).shape):
+        raise ImageError(
+            f"{scene.paths[0]} is smaller than one cell of {model.stride} pixels: give a larger image."
+        )
+
+
+def _require_pixels(model: Model, scene: Scene) -> None:
+    """The size of pixels is that of the training, where the training knew one; the LCZ filter needs one."""
+    if scene.geobox.crs is None and (model.pixel_m is not None or band_names(model)[0] == "lcz"):
+        raise ImageError(
+            f"{scene.paths[0]} has no CRS, so its pixels have no size in metres, which this model needs: "
+            "give it with --crs EPSG:...."
+        )
+    if model.pixel_m is None:
+        LOG.warning(SIZE_NOT_CHECKED)
+        return
     here = pixel_size_m(scene.geobox)
     if any(abs(a / b - 1) > 0.1 for a, b in zip(here, model.pixel_m, strict=True)):
         raise ModelError(
             f"The model was trained on pixels of {model.pixel_m[0]:.4g} x {model.pixel_m[1]:.4g} m, the "
             f"image has {here[0]:.4g} x {here[1]:.4g} m: resample the image or train on its resolution."
-        )
-    if 0 in tuple(coarser(scene.geobox, model.stride).shape):
-        raise ImageError(
-            f"{scene.paths[0]} is smaller than one cell of {model.stride} pixels: give a larger image."
         )
 
 
@@ -207,6 +220,9 @@ def map_scene(
     are written beside and moved at the end, so what stood there stays until the map is whole. A
     run that was cut off goes on where it stood, with the same bytes in the end, as long as model,
     images, options, libraries and processor are the same; else it begins anew and logs what changed.
+
+    A scene without CRS (``Scene(..., place_needed=False)``) is taken by a model that has no ``pixel_m``;
+    its map has no CRS either and lies on the pixels of the image.
 
     Args:
         model: the model.

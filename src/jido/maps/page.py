@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import numpy as np
 import rasterio
 import shapely
 from odc.geo import CRS
+from rasterio.errors import NotGeoreferencedWarning
 
 from jido.labels import ClassScheme, Labels
-from jido.maps.report import NAMES, statement, text
+from jido.maps.report import NAMES, area_text, statement, text
 from jido.methods import Model
 
 PICTURE = 1200
@@ -25,10 +27,16 @@ DOUBTFUL = 0.25
 """A polygon of which less than this share was given its class should be looked at again."""
 
 
+LISTED = 12
+"""Rows of such polygons on the page."""
+
+
 def html_report(facts: dict[str, Any], model: Model, picture: Path) -> str:
     """The page for the facts of :func:`~jido.maps.report.map_report`; ``picture`` is the map to draw."""
     evaluation = facts["evaluation"]
     speaks = " This speaks of new polygons drawn like these, not of every cell of the map."
+    if "judged_on" in evaluation:
+        speaks = " This speaks of places like these, not of every cell of the map."
     sections = [
         f"<h1>{html.escape(facts['map'])}</h1>",
         f"<p class='lead'>{html.escape(statement(evaluation))}{speaks if evaluation else ''}</p>",
@@ -42,25 +50,29 @@ def html_report(facts: dict[str, Any], model: Model, picture: Path) -> str:
 
 
 def _judged(evaluation: dict[str, Any]) -> list[str]:
-    return [
-        _accuracy(evaluation),
-        "<h2>Confusion matrix</h2><p>Cells of held-out polygons; rows are the truth.</p>",
-        _confusion_table(evaluation),
-        _unsure(evaluation["unsure"]),
-        _doubtful(evaluation.get("polygons", [])),
-    ]
+    page = [_accuracy(evaluation)]
+    if "confusion" in evaluation:
+        page += [
+            "<h2>Confusion matrix</h2><p>Cells of held-out polygons; rows are the truth.</p>",
+            _confusion_table(evaluation),
+        ]
+    if "unsure" in evaluation:
+        page.append(_unsure(evaluation["unsure"]))
+    if "polygons" in evaluation:
+        page.append(_doubtful(evaluation["polygons"]))
+    return page
 
 
 def _classes(facts: dict[str, Any], model: Model) -> str:
     colors = {c.label: c.color for c in model.scheme.classes}
     judged = {row["class"]: row for row in facts["evaluation"].get("per_class", [])}
-    head = ["class", "cells", "km²", "share"]
+    head = ["class", "cells", "area", "share"]
     figures = ("users_accuracy", "producers_accuracy", "f1") if judged else ()
     rows = [
         [
             _swatch(colors[area["class"]]) + html.escape(f"{area['class']} {area['name']}"),
             area["cells"],
-            f"{area['km2']:.2f}",
+            area_text(None if area["km2"] is None else area["km2"] * 1e6),
             f"{area['share'] * 100:.1f} %",
             *(text(judged[area["class"]][name], digits=2) for name in figures),
         ]
@@ -79,6 +91,13 @@ def _classes(facts: dict[str, Any], model: Model) -> str:
 
 def _accuracy(evaluation: dict[str, Any]) -> str:
     rows = [[NAMES.get(name, name), text(figure)] for name, figure in evaluation["metrics"].items()]
+    if "judged_on" in evaluation:  # one split and no folds
+        on = html.escape(evaluation["judged_on"])
+        table = _table(["figure", "value [95 % interval over groups]"], rows)
+        return (
+            f"<h2>Accuracy</h2><p>Judged on {on}. No interval is given where fewer than 5 groups have a "
+            f"say, or where all of them agree.</p>{table}"
+        )
     page = (
         "<h2>Accuracy on held-out polygons</h2><p>Judged are models that learned from all folds but one; the "
         "model of the map learned from all polygons and is mostly a little better. No interval is given "
@@ -104,6 +123,8 @@ def _unsure(unsure: dict[str, float]) -> str:
 
 
 def _doubtful(polygons: Sequence[dict[str, Any]]) -> str:
+    doubtful = [row for row in polygons if row["agreement"] < DOUBTFUL]
+    largest = sorted(doubtful, key=lambda row: -row["cells"])[:LISTED]
     rows = [
         [
             html.escape(f"{row['class']} ({row['group']})"),
@@ -111,14 +132,14 @@ def _doubtful(polygons: Sequence[dict[str, Any]]) -> str:
             row["cells"],
             f"{row['agreement'] * 100:.0f} %",
         ]
-        for row in polygons
-        if row["agreement"] < DOUBTFUL
+        for row in largest
     ]
+    some = f"; the {LISTED} largest" if len(doubtful) > LISTED else ""
     page = (
         "<h2>Polygons to look at again</h2><p>Held out, fewer than a quarter of their cells were given their "
-        f"class: {len(rows)} of {len(polygons)}.</p>"
+        f"class: {len(doubtful)} of {len(polygons)}{some}.</p>"
     )
-    return page + (_table(["class (group)", "lat, lon", "cells", "agreement"], rows[:12]) if rows else "")
+    return page + (_table(["class (group)", "lat, lon", "cells", "agreement"], rows) if rows else "")
 
 
 def _png(figure: Any) -> str:
@@ -137,23 +158,28 @@ def draw_map(model: Model, scratch: Path) -> Any:
     """A matplotlib figure: the class map and, on the right, which fold judged which polygon."""
     from matplotlib.figure import Figure as Canvas
 
-    with rasterio.open(scratch) as source:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a map of a plain image
+        source = rasterio.open(scratch)
+    with source:
         shrink = max(max(source.shape) / PICTURE, 1)
         shape = tuple(max(int(n / shrink), 1) for n in source.shape)
         band = 2 if source.descriptions[0] == "lcz" else 1
         codes = source.read(band, out_shape=shape)
         left, bottom, right, top = source.bounds
-        crs = CRS(source.crs.to_wkt())
-    panels = 2 if model.labels else 1
+        crs = CRS(source.crs.to_wkt()) if source.crs else None
+    polygons = model.evaluation.get("polygons", [])
+    labels = model.labels if crs and polygons else None
+    panels = 2 if labels else 1
     canvas = Canvas(figsize=(7 * panels, 6.4))
     axes = canvas.subplots(1, panels, sharex=True, sharey=True, squeeze=False)[0]
     picture = _rgb(codes, model.scheme)
     axes[0].imshow(picture, extent=(left, right, bottom, top), interpolation="nearest")
     axes[0].set_title("Map" + (" (lczFilter)" if band == 2 else ""))
-    if model.labels:
+    if labels:
         axes[1].imshow(picture, extent=(left, right, bottom, top), interpolation="nearest", alpha=0.25)
         axes[1].set_title("Training polygons, coloured by the fold that judged them")
-        _draw_polygons(axes[1], model.labels.to_crs(crs), model.evaluation.get("polygons", []))
+        _draw_polygons(axes[1], labels.to_crs(crs), polygons)
     for axis in axes:
         axis.set_xlim(left, right)
         axis.set_ylim(bottom, top)
@@ -200,7 +226,7 @@ def _confusion_table(evaluation: dict[str, Any]) -> str:
 
 
 def _made_rows(facts: dict[str, Any], model: Model) -> list[list[str]]:
-    evaluation, missing = facts["evaluation"], facts["missing"]
+    evaluation, missing, grid = facts["evaluation"], facts["missing"], facts["grid"]
     rows = [
         ["images", ", ".join(facts["images"])],
         ["bands", ", ".join(b.name for b in model.bands)],
@@ -210,7 +236,7 @@ def _made_rows(facts: dict[str, Any], model: Model) -> list[list[str]]:
         folds = evaluation["folds"]
         labels = f"{len(model.labels)} labels, " if model.labels else ""
         rows += [
-            ["training", f"{labels}{evaluation['cells']} cells"],
+            ["training", f"{labels}{_learned(evaluation)}"],
             ["folds", f"{folds['kind']}, k = {folds['k']}, {'LEAKS' if folds['leaks'] else 'no leak'}"],
         ]
     rows += [
@@ -219,11 +245,17 @@ def _made_rows(facts: dict[str, Any], model: Model) -> list[list[str]]:
             f"{missing['empty_pixels']} pixels without any; {missing['partial_pixels']} with some "
             f"bands missing; {missing['unanswered_cells']} cells for which the model gave no number",
         ],
-        ["grid", f"{facts['grid']['crs']}, {facts['grid']['shape'][0]} x {facts['grid']['shape'][1]} cells"],
+        ["grid", f"{grid['crs'] or 'no place on Earth'}, {grid['shape'][0]} x {grid['shape'][1]} cells"],
         ["made", f"{facts['made']} by Jido {facts['jido']}"],
     ]
     rows += [["note", note] for note in facts["notes"]]
     return [[html.escape(a), html.escape(b)] for a, b in rows]
+
+
+def _learned(evaluation: dict[str, Any]) -> str:
+    if "tiles" in evaluation:
+        return ", ".join(f"{number} tiles for {part}" for part, number in evaluation["tiles"].items())
+    return f"{evaluation['cells']} cells"
 
 
 _SHELL = """<!DOCTYPE html>

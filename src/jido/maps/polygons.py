@@ -11,6 +11,7 @@ import numpy as np
 import shapely
 from odc.geo.geobox import GeoBox
 
+from jido.errors import ImageError
 from jido.geo import Objects, geodesic_area, pixel_size_m, trace_objects
 from jido.io import ClassMap, Progress, polygon_file, polygon_qml
 
@@ -22,16 +23,16 @@ class PolygonsResult:
     Args:
         path: the file.
         objects: number of polygons in it.
-        area_m2: their area on the ground.
-        dropped: number of objects that were too small.
-        dropped_area_m2: their area.
+        area_m2: their area on the ground; ``None`` where the map has no place on Earth.
+        dropped: number of objects that were too small or nowhere sure enough.
+        dropped_area_m2: their area, or ``None``.
     """
 
     path: Path
     objects: int
-    area_m2: float
+    area_m2: float | None
     dropped: int
-    dropped_area_m2: float
+    dropped_area_m2: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``jido polygons``."""
@@ -47,6 +48,7 @@ def polygonise(
     band: int | None = None,
     classes: Sequence[str] = (),
     min_area: float = 0.0,
+    min_peak: float = 0.0,
     simplify: float = 0.0,
     progress: Progress | None = None,
 ) -> PolygonsResult:
@@ -55,8 +57,10 @@ def polygonise(
     An object is a 4-connected set of cells of one class; cells without data belong to none. The map
     is read in strips, and yet every object comes out whole, with the vertices that it has when the
     whole map is polygonised at once. Columns: ``class`` (code), ``label``, ``name``,
-    ``mean_probability`` (mean confidence of the cells, 0..1; null where the map has none for this
-    band) and ``area_m2`` (on the ellipsoid).
+    ``mean_probability`` and ``max_probability`` (mean and highest confidence of the cells, 0..1; null
+    where the map has none for this band) and ``area_m2`` (on the ellipsoid). A map without CRS gives
+    polygons in its own coordinates (columns and rows of the image, rows counted downwards) and null for
+    ``area_m2``.
 
     Args:
         path: a map of Jido, or a raster of whole numbers in one band.
@@ -64,23 +68,28 @@ def polygonise(
         band: of the classes, from 1; without it that of a map package, or the only one.
         classes: codes, labels or names of those to write; all without it.
         min_area: m²; smaller objects are dropped and counted, what they covered is left empty.
+        min_peak: 0..1; objects whose highest confidence is lower are dropped and counted. Together with the
+            threshold that made the map this is hysteresis thresholding: many weak cells are no object
+            unless one of them is sure (:func:`jido.geo.hysteresis`).
         simplify: metres by which an outline may leave the steps of the cells (Douglas-Peucker; one cell
             makes slopes smooth). Every polygon is simplified alone, so neighbours may overlap and
             leave gaps, and one that would cross itself stays as it is; ``area_m2`` stays that of the cells.
         progress: told how far it is.
 
     Raises:
-        ImageError: when the map cannot be read or has no such class.
+        ImageError: when the map cannot be read, has no such class, or lacks the CRS or the confidence
+            that an option needs.
         OutputError: when the file cannot be written; what stood there stays.
     """
     tally = np.zeros((2, 2))  # written and dropped: number, m²
     seen: set[int] = set()
     with ClassMap(path, band=band) as source, polygon_file(out, source.crs) as file:
+        _require(source, metres=bool(min_area or simplify), confidence=bool(min_peak))
         strips = source.strips(only=source.codes(classes), progress=progress)
         for objects in trace_objects(strips, width=source.grid.shape.x):
             polygons = _on_map(objects.polygons, source.grid)
-            area = geodesic_area(polygons, source.crs)
-            small = area < min_area
+            area = geodesic_area(polygons, source.crs) if source.crs else np.full(len(polygons), np.nan)
+            small = (area < min_area) | (objects.peaks / 100 < min_peak)
             tally += [[np.sum(~small), np.sum(area[~small])], [np.sum(small), np.sum(area[small])]]
             if simplify:
                 polygons = _on_map(_simplified(objects.polygons, source.grid, simplify), source.grid)
@@ -88,8 +97,20 @@ def polygonise(
             file.write(polygons[~small], _columns(kept, source) | {"area_m2": area[~small]})
             seen.update(kept.codes.tolist())
         file.set_style(polygon_qml(map(source.land_class, sorted(seen)), column="class"))
-    (number, area_m2), (dropped, dropped_area_m2) = tally.tolist()
-    return PolygonsResult(Path(out), int(number), area_m2, int(dropped), dropped_area_m2)
+        areas = tally[:, 1].tolist() if source.crs else [None, None]
+    (number, dropped), (area_m2, dropped_area_m2) = tally[:, 0].astype(int).tolist(), areas
+    return PolygonsResult(Path(out), number, area_m2, dropped, dropped_area_m2)
+
+
+def _require(source: ClassMap, *, metres: bool, confidence: bool) -> None:
+    """Refuse options that the map has no ground for."""
+    if metres and source.crs is None:
+        raise ImageError(
+            f"{source.path} has no CRS, so nothing in it has a size in metres: leave out --min-area and "
+            "--simplify."
+        )
+    if confidence and not source.has_confidence:
+        raise ImageError(f"{source.path} holds no confidence for this band: leave out --min-peak.")
 
 
 def _on_map(polygons: np.ndarray, grid: GeoBox) -> np.ndarray:
@@ -109,10 +130,12 @@ def _columns(objects: Objects, source: ClassMap) -> dict[str, np.ndarray]:
     """What is written of objects, area aside."""
     codes, place = np.unique(objects.codes, return_inverse=True)
     classes = [source.land_class(code) for code in codes.tolist()]
-    mean = objects.totals / (100 * objects.cells)
+    mean, highest = objects.totals / (100 * objects.cells), objects.peaks / 100
+    unknown = np.full(len(mean), np.nan)
     return {
         "class": objects.codes,
         "label": np.array([cls.label for cls in classes], dtype=object)[place],
         "name": np.array([cls.name for cls in classes], dtype=object)[place],
-        "mean_probability": mean if source.has_confidence else np.full(len(mean), np.nan),
+        "mean_probability": mean if source.has_confidence else unknown,
+        "max_probability": highest if source.has_confidence else unknown,
     }

@@ -20,6 +20,11 @@ from jido.maps.tasks import Counts
 from jido.methods import Model
 from jido.stats import Figure
 
+SIZE_NOT_CHECKED = (
+    "The model was trained on images without a place on Earth: the size of pixels is not checked."
+)
+NO_PLACE = "The image has no place on Earth: areas are numbers of cells, coordinates those of its pixels."
+
 NAMES = {
     "oa": "Overall accuracy",
     "kappa": "Cohen's kappa",
@@ -27,6 +32,12 @@ NAMES = {
     "oa_u": "OAu (among built classes)",
     "oa_bu": "OAbu (built against natural)",
     "oa_w": "OAw (weighted by similarity)",
+    "iou": "IoU of the target",
+    "precision": "Precision",
+    "recall": "Recall",
+    "fn_tp": "FN / TP",
+    "fp_tp": "FP / TP",
+    "pr_auc": "Area under precision and recall",
 }
 
 
@@ -38,6 +49,15 @@ def text(figure: Figure, *, digits: int = 3) -> str:
     if lower is None or upper is None:
         return f"{value:.{digits}f}"
     return f"{value:.{digits}f} [{lower:.{digits}f}, {upper:.{digits}f}]"
+
+
+def area_text(m2: float | None) -> str:
+    """``1.25 km²``, below that in ha or m², ``–`` where nothing has an area."""
+    if m2 is None:
+        return "–"
+    if m2 and m2 < 10_000:
+        return f"{m2:,.0f} m²"
+    return f"{m2 / 1e4:,.2f} ha" if 0 < m2 < 1e6 else f"{m2 / 1e6:,.2f} km²"
 
 
 def map_report(
@@ -54,17 +74,23 @@ def map_report(
     """All facts of a map, JSON-ready, with the training geometries in EPSG:4326.
 
     ``counted`` is what was seen in the images, ``cells`` how many cells have each class code,
-    ``sha256`` the hash of the COG, ``bands`` the names of those in it.
+    ``sha256`` the hash of the COG, ``bands`` the names of those in it. Without a place on Earth the
+    CRS of the grid and all ``km2`` are ``None``.
     """
-    box = {"crs": str(grid.crs), "shape": tuple(grid.shape), "transform": list(grid.affine)[:6]}
-    cell_km2 = float(np.prod(pixel_size_m(scene.geobox))) * model.stride**2 / 1e6
+    placed = grid.crs is not None
+    box = {
+        "crs": str(grid.crs) if placed else None,
+        "shape": tuple(grid.shape),
+        "transform": list(grid.affine)[:6],
+    }
+    cell_km2 = float(np.prod(pixel_size_m(scene.geobox))) * model.stride**2 / 1e6 if placed else None
     mapped = sum(cells.values())
     area = [
         {
             "class": c.label,
             "name": c.name,
             "cells": cells.get(c.code, 0),
-            "km2": round(cells.get(c.code, 0) * cell_km2, 4),
+            "km2": None if cell_km2 is None else round(cells.get(c.code, 0) * cell_km2, 8),
             "share": round(cells.get(c.code, 0) / mapped, 6),
         }
         for c in model.scheme.classes
@@ -77,7 +103,11 @@ def map_report(
         "grid": box,
         "bands": list(bands),
         "images": [path.name for path in scene.paths],
-        "notes": list(scene.notes),
+        "notes": [
+            *scene.notes,
+            *[SIZE_NOT_CHECKED] * (model.pixel_m is None),
+            *[NO_PLACE] * (not placed),
+        ],
         "model": model.package or {},
         "missing": {
             "empty_pixels": counted.empty_pixels,
@@ -119,7 +149,13 @@ def statement(evaluation: dict[str, Any]) -> str:
     if not evaluation:
         return "Nobody has judged this model: how good the map is, is not known."
     folds, metrics = evaluation["folds"], evaluation["metrics"]
+    name = "iou" if "iou" in metrics else "oa"
+    if "judged_on" in evaluation:
+        return (
+            f"{NAMES[name]} {text(metrics[name])}, judged on {evaluation['judged_on']}: "
+            f"{evaluation['groups']} groups ({folds['kind']})."
+        )
     return (
-        f"Overall accuracy {text(metrics['oa'])} on {evaluation['groups']} groups of labels, each judged by "
+        f"{NAMES[name]} {text(metrics[name])} on {evaluation['groups']} groups of labels, each judged by "
         f"a model that had not seen it ({folds['k']} folds, {folds['kind']})."
     )

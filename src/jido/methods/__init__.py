@@ -33,7 +33,8 @@ class Model(Protocol):
 
     ``package`` names the package that the model was loaded from, with its hashes; ``None`` for a
     model fresh from training. ``radiometry`` says what the numbers of the training images mean,
-    ``None`` where nobody knows. ``labels`` may be ``None`` where training had no geometries.
+    ``None`` where nobody knows. ``labels`` may be ``None`` where training had no geometries, and
+    ``pixel_m`` where its images had no place on Earth: the size of pixels is then not checked.
     """
 
     @property
@@ -43,7 +44,7 @@ class Model(Protocol):
     @property
     def labels(self) -> Labels | None: ...  # noqa: D102
     @property
-    def pixel_m(self) -> tuple[float, float]: ...  # noqa: D102
+    def pixel_m(self) -> tuple[float, float] | None: ...  # noqa: D102
     @property
     def evaluation(self) -> dict[str, Any]: ...  # noqa: D102
     @property

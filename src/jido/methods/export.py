@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jido.errors import ModelError
+from jido.errors import ModelError, OutputError
 from jido.io import replacing
 from jido.methods import Model
 from jido.methods.net import NetModel
@@ -44,8 +44,10 @@ def export_onnx(model: Model, path: str | Path) -> dict[str, str]:
 
     Raises:
         ModelError: for a model that is no net, or without onnx.
-        OutputError: when the file cannot be written.
+        OutputError: when the name does not end in .onnx, or the file cannot be written.
     """
+    if Path(path).suffix.lower() != ".onnx":
+        raise OutputError(f"{path} is no name for an ONNX file: end it with .onnx.")
     if not isinstance(model, NetModel):
         raise ModelError("Only nets can be exported as ONNX: give the package of a net.")
     try:

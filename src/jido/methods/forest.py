@@ -10,7 +10,6 @@ Source of the way: the LCZ Generator, Demuzere et al. 2021, doi 10.3389/fenvs.20
 from __future__ import annotations
 
 import time
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -44,6 +43,7 @@ from jido.labels import (
     require_trainable,
 )
 from jido.methods.cells import CellConfig, Samples, cell_features, sample_cells, touching_groups
+from jido.methods.settings import read_settings
 from jido.stats import accept_threshold, judged
 
 if TYPE_CHECKING:
@@ -79,17 +79,7 @@ def load_config(path: str | Path | None = None, *, preset: str = "cpu", seed: in
     Raises:
         ModelError: when the file cannot be read or holds a setting that does not exist.
     """
-    settings: dict[str, Any] = dict(PRESETS[preset])
-    try:
-        if path is not None:
-            settings |= tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        return ForestConfig(**{"seed": seed, **settings})
-    except ValidationError as err:
-        wrong = "; ".join(f"{e['loc'][0]}: {e['msg']}" for e in err.errors())
-        known = ", ".join(ForestConfig.model_fields)
-        raise ModelError(f"The settings in {path} cannot be used ({wrong}); known are {known}.") from err
-    except (OSError, ValueError) as err:  # ValueError: no TOML, or no text at all
-        raise ModelError(f"The settings in {path} cannot be read ({err}): give a TOML file.") from err
+    return read_settings(ForestConfig, path, PRESETS[preset], seed=seed)
 
 
 def fit_forest(samples: Samples, keep: np.ndarray, config: ForestConfig) -> ExtraTreesClassifier:
@@ -234,8 +224,8 @@ class ForestModel:
             config, abstain_below = ForestConfig(**package.config), float(package.extra["abstain_below"])
         except (ValidationError, KeyError, TypeError, ValueError) as err:
             raise ModelError(f"{folder} holds settings that cannot be used: train the model again.") from err
-        if package.labels is None:
-            raise ModelError(f"{folder} holds no training labels: train the model again.")
+        if package.labels is None or package.pixel_m is None:
+            raise ModelError(f"{folder} lacks training labels or the size of pixels: train it again.")
         return cls(
             forest=load_estimator(folder).set_params(n_jobs=1),
             config=config,

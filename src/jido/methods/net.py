@@ -64,6 +64,11 @@ class NetConfig(BaseModel):
     tile: PositiveInt = Field(256, description="side in pixels of what is predicted at once")
     overlap: NonNegativeInt = Field(64, description="pixels that tiles of a net with a class per pixel share")
     batch: PositiveInt = Field(1, description="tiles predicted together")
+    heads: tuple[Literal["error", "missed", "false_alarm"], ...] = Field(
+        (), description="what outputs after the first, the target, have learned: see jido.nets.heads"
+    )
+    combine: Literal["union", "mean", "signed"] = Field("union", description="how heads count")
+    threshold: float = Field(0.5, gt=0, lt=1, description="score from which a pixel is target; becomes .5")
 
     @model_validator(mode="after")
     def _even(self) -> NetConfig:
@@ -88,7 +93,8 @@ class NetModel:
         bands: the bands it reads, in order.
         scheme: its classes, the order of the probability planes. A net with one output tells the
             second of two classes from the first.
-        pixel_m: height and width in metres of the pixels it was trained on.
+        pixel_m: height and width in metres of the pixels it was trained on; ``None`` where the images had
+            no place on Earth.
         labels: the training labels, ``None`` where training had no geometries.
         evaluation: held-out figures, as in ``metrics.json``; empty when nobody has judged it.
         abstain_below: confidence under which the map says "unsure".
@@ -103,7 +109,7 @@ class NetModel:
     config: NetConfig
     bands: tuple[Band, ...]
     scheme: ClassScheme
-    pixel_m: tuple[float, float]
+    pixel_m: tuple[float, float] | None
     labels: Labels | None = None
     evaluation: dict[str, Any] = field(default_factory=dict)
     abstain_below: float = 0.0
@@ -128,9 +134,10 @@ class NetModel:
                 f"The net reads {net.in_channels} bands and has the mean of {len(config.mean)}, but "
                 f"{len(self.bands)} bands are named: give as many."
             )
-        if net.out_channels != k and (net.out_channels, k) != (1, 2):
+        if net.out_channels != k and (net.out_channels - len(config.heads), k) != (1, 2):
             raise ModelError(
-                f"The net has {net.out_channels} outputs for {k} classes: give one for each, or one for two."
+                f"The net has {net.out_channels} outputs for {k} classes: give one for each, or one for two "
+                "and one for each error head."
             )
         if net.per_pixel != (config.patch is None) or (config.patch or 0) % net.divisor:
             wanted = "no patch" if net.per_pixel else f"a patch divisible by {net.divisor}"
@@ -201,11 +208,13 @@ class NetModel:
         """Probabilities (B, K, ...) float32 of what the net gives, (B, out_channels, ...)."""
         import torch
 
-        logits = logits.float()
-        if self.net.out_channels == 1:
-            target = logits.sigmoid()
-            return torch.cat([1 - target, target], dim=1)
-        return logits.softmax(dim=1)
+        from jido.nets.heads import moved, target_score
+
+        config = self.config
+        if self.net.out_channels - len(config.heads) > 1:
+            return logits.float().softmax(dim=1)
+        target = moved(target_score(logits, config.heads, config.combine), config.threshold)[:, None]
+        return torch.cat([1 - target, target], dim=1)
 
     def save(self, folder: str | Path) -> None:
         """Write a model package: weights as safetensors, config, STAC item, labels, figures, card."""

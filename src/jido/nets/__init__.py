@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
     from jido.nets.blocks import Net
 
-NETS = {"unet": "jido.nets.unet:UNet", "patch": "jido.nets.patch:PatchNet"}
+NETS = {
+    "unet": "jido.nets.unet:UNet",
+    "resunet": "jido.nets.unet:ResUNet",
+    "patch": "jido.nets.patch:PatchNet",
+}
 """Name in a config -> the class of the net."""
 
 

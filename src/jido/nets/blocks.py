@@ -48,6 +48,19 @@ class Residual(nn.Module):
         return x + self.body(x)
 
 
+class ShortCut(nn.Module):
+    """Two convolutions and a short cut around them that may change the number of channels."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.body = double_conv(in_channels, out_channels)
+        self.around = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The sum, (B, out_channels, h, w)."""
+        return self.around(x) + self.body(x)
+
+
 def folded(net: Net) -> Net:
     """A copy of a net in evaluation that computes the same without its batch normalisations.
 

@@ -91,7 +91,16 @@ def cluster_bootstrap(
     if scheme.built:
         built = np.isin(scheme.codes, list(scheme.built))
         carried[names.index("oa_u")] = np.count_nonzero(matrices[:, built].sum((1, 2)))
-    figures = _intervals(matrices, statistic, lowest, carried, level=level, draws=draws, seed=seed)
+    figures = bootstrap_figures(
+        matrices,
+        statistic,
+        lowest=lowest,
+        highest=np.ones(len(names)),
+        carried=carried,
+        level=level,
+        draws=draws,
+        seed=seed,
+    )
     return dict(zip(names, figures, strict=True))
 
 
@@ -116,7 +125,16 @@ def per_class(
 
     true, said = (np.count_nonzero(matrices.sum(axis), axis=0) for axis in (2, 1))
     carried = np.concatenate([true, true, said])
-    found = _intervals(matrices, statistic, np.zeros(3 * k), carried, level=level, draws=draws, seed=seed)
+    found = bootstrap_figures(
+        matrices,
+        statistic,
+        lowest=np.zeros(3 * k),
+        highest=np.ones(3 * k),
+        carried=carried,
+        level=level,
+        draws=draws,
+        seed=seed,
+    )
     return [
         {
             "class": cls.label,
@@ -163,33 +181,43 @@ def judged(
     }
 
 
-def _intervals(
+def bootstrap_figures(
     matrices: np.ndarray,
     statistic: Callable[[np.ndarray], np.ndarray],
-    lowest: np.ndarray,
-    carried: np.ndarray,
     *,
-    level: float | None,
-    draws: int,
-    seed: int,
+    lowest: np.ndarray,
+    highest: np.ndarray,
+    carried: np.ndarray,
+    level: float | None = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
 ) -> list[Figure]:
-    """Figures of a statistic (..., K, K) -> (..., M) that ends at ``lowest`` (M,) and at 1.
+    """Figures of a statistic of counts with an interval over groups, as :func:`cluster_bootstrap`.
 
-    ``carried`` (M,): number of groups that have a say in each figure.
+    Args:
+        matrices: (G, ...) counts, those of one group in a row.
+        statistic: sums (..., *) of the counts -> (..., M) figures.
+        lowest: (M,) where a figure begins.
+        highest: (M,) where it ends.
+        carried: (M,) number of groups that have a say in each figure.
+        level: coverage aimed at; ``None`` claims no interval.
+        draws: number of bootstrap draws.
+        seed: of the draws.
     """
     point = statistic(matrices.sum(0))
     if level is None or len(matrices) < MIN_GROUPS:
         return [figure(value) for value in point]
     drawn = statistic(_drawn(matrices, draws=draws, seed=seed))
     found = []
-    for value, sample, low, groups in zip(point, drawn.T, lowest, carried.tolist(), strict=True):
+    ends = zip(point, drawn.T, lowest, highest, carried.tolist(), strict=True)
+    for value, sample, low, high, groups in ends:
         finite = sample[np.isfinite(sample)]
         if groups < MIN_GROUPS or len(finite) < level * draws or finite.std() < _NO_SPREAD:
             found.append(figure(value))
             continue
         reach = stdtrit(groups - 1, (1 + level) / 2) * np.sqrt(groups / (groups - 1))
         half = reach * finite.std(ddof=1)
-        found.append(figure(value, max(value - half, low), min(value + half, 1.0)))
+        found.append(figure(value, max(value - half, low), min(value + half, high)))
     return found
 
 

@@ -1,0 +1,108 @@
+"""Connected pieces of masks: targets that a second stage recovers, and its false alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from jido.data.tiles import Tiles
+
+Box = tuple[int, int, int, int]
+"""(top, left, bottom, right) in pixels of a tile, the last two not inside."""
+
+Stage2 = np.ndarray | tuple[np.ndarray, np.ndarray]
+"""What stage 2 says, bool (n, S, S): its only channel, or the target channel and the error channel."""
+
+SAME = 0.25
+"""Boxes that share more than this of the smaller one show the same."""
+
+
+class Piece(NamedTuple):
+    """A connected piece of a mask; its pixels share sides, as those of :class:`~jido.geo.Objects` do.
+
+    Args:
+        tile: its place among the n tiles.
+        box: what just holds it.
+        pixels: their number.
+        found1: share of them that stage 1 predicts.
+        found2: share of them that stage 2 predicts.
+        inside: bool (S, S), the piece alone.
+    """
+
+    tile: int
+    box: Box
+    pixels: int
+    found1: float
+    found2: float
+    inside: np.ndarray
+
+
+def united(stage2: Stage2) -> np.ndarray:
+    """What stage 2 says in one array: the union of its channels."""
+    return stage2 if isinstance(stage2, np.ndarray) else stage2[0] | stage2[1]
+
+
+def recovered_pieces(truth: np.ndarray, stage1: np.ndarray, stage2: Stage2) -> list[Piece]:
+    """Pieces of the truth of which stage 1 finds less than half and stage 2 more, the largest first.
+
+    Args:
+        truth: bool (n, S, S).
+        stage1: what stage 1 says, bool (n, S, S).
+        stage2: bool (n, S, S), or the two channels, which are united.
+    """
+    pieces = _pieces(truth, stage1, united(stage2))
+    return _largest(piece for piece in pieces if piece.found1 < 0.5 < piece.found2)
+
+
+def false_pieces(truth: np.ndarray, stage1: np.ndarray, stage2: Stage2) -> list[Piece]:
+    """Pieces that stage 2 predicts and that neither overlap nor border any truth, the largest first.
+
+    Arguments as in :func:`recovered_pieces`.
+    """
+    found = united(stage2)
+    pieces = _pieces(truth | found, stage1, found)
+    return _largest(piece for piece in pieces if not truth[piece.tile][piece.inside].any())
+
+
+def distinct(tiles: Tiles, boxes: Iterable[tuple[int, Box]]) -> Iterator[int]:
+    """Numbers of the boxes, in order, without those that an earlier one shows already in another tile.
+
+    Args:
+        tiles: tiles, which may overlap in their image.
+        boxes: place of a tile, and a box in it.
+    """
+    seen: dict[str, list[Box]] = {}
+    for number, (tile, (top, left, bottom, right)) in enumerate(boxes):
+        row, column = (int(at) for at in tiles.place[tile])
+        box = (row + top, column + left, row + bottom, column + right)
+        others = seen.setdefault(str(tiles.source[tile]), [])
+        if not any(_same(box, other) for other in others):
+            others.append(box)
+            yield number
+
+
+def _same(one: Box, other: Box) -> bool:
+    height = min(one[2], other[2]) - max(one[0], other[0])
+    width = min(one[3], other[3]) - max(one[1], other[1])
+    smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
+    return max(height, 0) * max(width, 0) > SAME * smaller
+
+
+def _pieces(masks: np.ndarray, stage1: np.ndarray, stage2: np.ndarray) -> Iterator[Piece]:
+    for tile, mask in enumerate(masks):
+        numbers, count = ndimage.label(mask)
+        sizes = np.bincount(numbers.ravel(), minlength=count + 1)
+        said = (says[tile].astype(bool, copy=False) for says in (stage1, stage2))
+        found1, found2 = (np.bincount(numbers[one], minlength=count + 1) for one in said)
+        for number, (rows, columns) in enumerate(ndimage.find_objects(numbers), start=1):
+            size = int(sizes[number])
+            box = (rows.start, columns.start, rows.stop, columns.stop)
+            shares = float(found1[number] / size), float(found2[number] / size)
+            yield Piece(tile, box, size, *shares, numbers == number)
+
+
+def _largest(pieces: Iterable[Piece]) -> list[Piece]:
+    return sorted(pieces, key=lambda piece: -piece.pixels)

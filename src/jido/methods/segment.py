@@ -1,0 +1,178 @@
+"""From tiles with masks to a segmentation model whose figures are those of tiles it has not seen."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jido.data.splits import Split
+from jido.data.tiles import Tiles
+from jido.io import Progress
+from jido.labels import ClassScheme, binary_scheme
+from jido.methods.net import NetConfig, NetModel
+from jido.methods.stage import PRECONDITION, Data, Stage
+from jido.methods.two_stage import Factory, TwoStage, TwoStageConfig
+from jido.stats.binary import average_precision_figure, best_threshold, binary_figures, counts_at
+from jido.stats.intervals import Figure
+
+OVERLAP = 64
+"""Pixels that tiles of a map share: a U-Net of three steps sees no further."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Figures of one stage: the threshold was chosen on validation tiles, the rest is on others.
+
+    Args:
+        stage: with the weights of the epoch with the best validation IoU.
+        threshold: score from which a pixel is target.
+        metrics: iou, precision, recall, fn_tp, fp_tp and pr_auc with intervals over groups.
+        groups: number of groups that the figures rest on.
+        validation_iou: at that threshold, on the tiles that chose it.
+    """
+
+    stage: Stage
+    threshold: float
+    metrics: dict[str, Figure]
+    groups: int
+    validation_iou: float
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What a training gives.
+
+    Args:
+        model: of the last stage.
+        first: stage 1, judged.
+        second: stage 2, judged; ``None`` for one stage.
+        judged: places of the tiles that the figures are of.
+        rows: the history, a row per epoch.
+    """
+
+    model: NetModel
+    first: Judged
+    second: Judged | None
+    judged: np.ndarray
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+def judge(stage: Stage, judged: np.ndarray, *, recall: float | None = None) -> Judged:
+    """The best epoch and the threshold from validation tiles, figures from other ones.
+
+    Args:
+        stage: trained.
+        judged: places of the tiles to judge on.
+        recall: that the threshold must reach on validation pixels; the best IoU without it.
+    """
+    stage.take_best()
+    chosen = stage.histograms(stage.data.validation).sum(0)
+    threshold = best_threshold(chosen, recall=recall)
+    histograms = stage.histograms(judged)
+    metrics = binary_figures(counts_at(histograms, threshold))
+    metrics["pr_auc"] = average_precision_figure(histograms)
+    tp, fp, fn, _ = counts_at(chosen, threshold).tolist()
+    return Judged(stage, threshold, metrics, len(histograms), tp / max(tp + fp + fn, 1))
+
+
+def train_segmentation(
+    tiles: Tiles,
+    split: Split,
+    *,
+    config: TwoStageConfig,
+    work: Path,
+    scheme: ClassScheme | None = None,
+    factory: Factory | None = None,
+    progress: Progress | None = None,
+) -> Segmentation:
+    """Train one stage or two, choose epoch and threshold on validation tiles, judge on test tiles.
+
+    Args:
+        tiles: images and masks.
+        split: which tiles are for training, validation and test. Without test tiles the figures
+            are those of the validation tiles, and are said to be.
+        config: the settings. One stage has as many epochs as two have together.
+        work: an existing folder for checkpoints: what was cut off goes on from there.
+        scheme: background and target; the labels' own, or :func:`~jido.labels.binary_scheme`.
+        factory: of the nets, instead of ``config.net``.
+        progress: told the epochs.
+    """
+    start = time.perf_counter()
+    part = split.part
+    data = Data(tiles, np.flatnonzero(part == "train"), np.flatnonzero(part == "val"))
+    judged = np.flatnonzero(part == "test")
+    tested = len(judged) > 0
+    judged = judged if tested else data.validation
+    method = TwoStage(data, config, work, factory=factory, progress=progress)
+    scheme = scheme or (tiles.labels.scheme if tiles.labels else binary_scheme())
+    if config.stages == 1:
+        plain = method.stage_one(collect=False, until=config.until + config.epochs)
+        first, second = judge(plain, judged, recall=config.recall), None
+    else:
+        one = method.stage_one()
+        two = method.stage_two(one, method.out_of_fold() if config.out_of_fold else None)
+        first, second = (judge(stage, judged, recall=config.recall) for stage in (one, two))
+    last = second or first
+    evaluation: dict[str, Any] = {
+        "metrics": last.metrics,
+        "folds": {"kind": split.kind, "k": 1, "leaks": False, "buffer_m": 0.0},
+        "groups": last.groups,
+        "judged_on": "test tiles" if tested else "the validation tiles that chose epoch and threshold",
+        "tiles": {name: int(np.count_nonzero(part == name)) for name in ("train", "val", "test")},
+        "target_share": round(float(tiles.shares().mean()), 6),
+        "best_epoch": last.stage.best["epoch"],
+        "validation_iou": last.validation_iou,
+        "stages": config.stages,
+        "device": str(last.stage.learner.device),
+        "seconds": round(time.perf_counter() - start, 2),
+    }
+    rows = list(first.stage.rows)
+    if second:
+        onset = first.stage.onset_iou
+        evaluation["first_stage"] = {
+            "metrics": first.metrics,
+            "validation_iou": first.validation_iou,
+            "train_iou_at_onset": onset,
+            "precondition_met": onset is not None and onset >= PRECONDITION,
+            "cfdr": first.stage.errors.ratio(data.train),
+        }
+        rows += second.stage.rows
+    return Segmentation(net_model(last, tiles, config, scheme, evaluation), first, second, judged, rows)
+
+
+def net_model(
+    judged: Judged, tiles: Tiles, config: TwoStageConfig, scheme: ClassScheme, evaluation: dict[str, Any]
+) -> NetModel:
+    """A judged stage as a model for maps."""
+    stage = judged.stage
+    settings = {
+        "in_channels": len(tiles.bands),
+        "out_channels": 1 + len(stage.heads),
+        "width": config.width,
+        "depth": config.depth,
+    }
+    return NetModel(
+        net=stage.learner.net,
+        config=NetConfig(
+            net=config.net,
+            settings=settings,
+            mean=tuple(stage.data.mean.tolist()),
+            sd=tuple(stage.data.sd.tolist()),
+            precision=config.precision,
+            tile=max(tiles.side, 4 * OVERLAP),
+            overlap=OVERLAP,
+            heads=stage.heads,
+            combine=config.combine,
+            threshold=judged.threshold,
+        ),
+        bands=tiles.bands,
+        scheme=scheme,
+        pixel_m=tiles.pixel_m,
+        labels=tiles.labels,
+        evaluation=evaluation,
+        radiometry=tiles.radiometry,
+    )

@@ -1,0 +1,324 @@
+"""One training on tiles, from epoch to epoch: its history, its errors, its checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from jido.data.patches import normalise
+from jido.data.tiles import Tiles, batches, draw_epoch, packed, unpacked
+from jido.errors import ModelError
+from jido.io import Progress
+from jido.methods.errors import ErrorMask
+from jido.stats.binary import binary_summary, score_histogram
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from jido.nets.heads import Head
+    from jido.train import Learner
+
+LOG = logging.getLogger("jido")
+
+PRECONDITION = 0.95
+"""IoU on the training tiles from which errors are the rest of a net that has learned its tiles."""
+
+EVALUATED = 16
+"""Tiles judged together."""
+
+
+class StageConfig(BaseModel):
+    """What the course of a training depends on; the defaults are the ginseng paper's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    net: str = "unet"
+    width: PositiveInt = Field(64, description="channels at full resolution")
+    depth: PositiveInt = Field(3, description="halvings of the resolution")
+    loss: str = Field("bce", description="one of jido.losses.LOSSES")
+    learning_rate: PositiveFloat = 1e-3
+    batch: PositiveInt = 48
+    precision: Literal["fp32", "bf16"] = "bf16"
+    augment: bool = Field(False, description="turn and mirror tiles; the paper does not")
+    ratio: PositiveFloat | None = Field(2.0, description="positive to negative tiles; none: all tiles alike")
+    tiles_per_epoch: PositiveInt | None = Field(None, description="draws of an epoch; none: as many as tiles")
+    seed: NonNegativeInt = 0
+    passes: PositiveInt = Field(3, description="passes over the tiles in an epoch that collects errors")
+    every: PositiveInt | None = Field(None, description="steps from one pass to the next, instead of passes")
+    heads: tuple[Literal["error", "missed", "false_alarm"], ...] = ("error",)
+    combine: Literal["union", "mean", "signed"] = "union"
+
+    @model_validator(mode="after")
+    def _heads(self) -> StageConfig:
+        if not self.heads or len(set(self.heads)) < len(self.heads):
+            raise ModelError("Stage 2 needs one head or more, each of them once.")
+        if self.combine == "signed" and "error" in self.heads:
+            raise ModelError("An error head has no sign: give missed, false_alarm or both as heads.")
+        return self
+
+
+@dataclass(eq=False)
+class Data:
+    """Tiles and how they are used.
+
+    Args:
+        tiles: all of them.
+        train: places of the training tiles.
+        validation: places of the tiles on which choices are made.
+        mean: of each band over the training tiles, (C,).
+        sd: standard deviation of each band, (C,).
+    """
+
+    tiles: Tiles
+    train: np.ndarray
+    validation: np.ndarray
+    mean: np.ndarray = field(init=False)
+    sd: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mean, self.sd = self.tiles.subset(self.train).moments()
+
+    def images(self, which: np.ndarray) -> Tensor:
+        """Normalised images (n, C, S, S), 0 where there is no data."""
+        import torch
+
+        return torch.from_numpy(normalise(self.tiles.pixels(which), self.mean, self.sd)[0])
+
+    def key(self) -> str:
+        """Hash of the masks and of how the tiles are used, by which a checkpoint is known again."""
+        digest = hashlib.sha256()
+        for part in (self.tiles.masks, self.train, self.validation, self.mean, self.sd):
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
+
+
+@dataclass(eq=False)
+class Stage:
+    """A training that goes on from epoch to epoch: a net, its history and the errors it has made.
+
+    Args:
+        name: of the run in the history, and of its checkpoint.
+        number: 1 or 2.
+        course: mixed into the seed of the draws: stages of one course see the same tiles in an epoch.
+        learner: the net, its loss and its optimiser.
+        data: the tiles.
+        config: the settings.
+        train: places of the tiles that it learns from.
+        collected: places of the tiles whose errors are collected: in the paper, the same.
+        targets: packed masks (N, S * S / 8), one for each output.
+        errors: what was wrong so far.
+    """
+
+    name: str
+    number: int
+    course: str
+    learner: Learner
+    data: Data
+    config: StageConfig
+    train: np.ndarray
+    collected: np.ndarray
+    targets: tuple[np.ndarray, ...]
+    errors: ErrorMask
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] = field(default_factory=lambda: {"iou": -1.0, "epoch": 0, "weights": {}})
+    onset_iou: float | None = None
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """What its outputs after the first learn."""
+        return self.config.heads if self.number == 2 else ()
+
+    def scores(self, which: np.ndarray) -> np.ndarray:
+        """Scores (n, S, S) float32 of the target, as the net is now."""
+        from jido.nets.heads import target_score
+
+        found = [
+            target_score(self.learner.logits(self.data.images(some)), self.heads, self.config.combine)
+            for some in batches(which, EVALUATED)
+        ]
+        return np.concatenate([part.cpu().numpy() for part in found])
+
+    def outputs(self, which: np.ndarray) -> np.ndarray:
+        """Probabilities (n, K, S, S) float32 of each output: the target and what the heads have learned."""
+        found = [self.learner.logits(self.data.images(some)) for some in batches(which, EVALUATED)]
+        return np.concatenate([logits.sigmoid().cpu().numpy() for logits in found])
+
+    def predicted(self, which: np.ndarray) -> np.ndarray:
+        """Packed predictions (n, S * S / 8) at a score of .5."""
+        return np.concatenate([packed(self.scores(some) >= 0.5) for some in batches(which, EVALUATED)])
+
+    def counts(self, which: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """True positives, false positives, false negatives, true negatives (4,) of packed predictions."""
+        truth = self.data.tiles.masks[which]
+        parts = (truth & predicted, ~truth & predicted, truth & ~predicted, ~truth & ~predicted)
+        return np.array([np.bitwise_count(part).sum(dtype=np.int64) for part in parts])
+
+    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of an epoch, drawn from the seed, the number of the epoch and the course."""
+        import torch
+
+        from jido.train import dihedral
+
+        config, tiles = self.config, self.data.tiles
+        seed = (config.seed, epoch, *self.course.encode())
+        positive = tiles.positive()[self.train]
+        drawn = self.train[draw_epoch(positive, seed=seed, ratio=config.ratio, size=config.tiles_per_epoch)]
+        turns = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
+        for which in batches(drawn, config.batch):
+            masks = np.stack([unpacked(bits[which], tiles.side) for bits in self.targets], axis=1)
+            images, targets = self.data.images(which), torch.from_numpy(masks).float()
+            yield dihedral(images, targets, generator=turns) if config.augment else (images, targets)
+
+    def histograms(self, which: np.ndarray) -> np.ndarray:
+        """Score histograms (G, 2, BINS) of some tiles, one for each of their groups in sorted order."""
+        groups = self.data.tiles.group[which]
+        found = []
+        for group in np.unique(groups):
+            mine = which[groups == group]
+            parts = (
+                score_histogram(self.scores(some), self.data.tiles.mask(some))
+                for some in batches(mine, EVALUATED)
+            )
+            found.append(sum(parts, start=np.zeros(1, dtype=np.int64)))
+        return np.array(found)
+
+    def take_best(self) -> Stage:
+        """Put the weights of the epoch with the best validation IoU into the net."""
+        self.learner.put(self.best["weights"])
+        return self
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def run(
+        self, until: int, *, collect_from: int | None = None, work: Path, progress: Progress | None = None
+    ) -> Stage:
+        """Train to an epoch, collecting errors after another one; goes on from its checkpoint.
+
+        Args:
+            until: last epoch.
+            collect_from: errors are collected in the epochs after this one; never without it.
+            work: folder of the checkpoint.
+            progress: told the epochs.
+        """
+        from jido.train import train
+
+        checkpoint, key = self.checkpoint(work), self.key(collect_from)
+        if checkpoint.exists():
+            self.restore(checkpoint, key)
+        steps = -(-(self.config.tiles_per_epoch or len(self.train)) // self.config.batch)
+        due = self._due(steps)
+        hits = np.zeros(3, dtype=np.int64)
+        started = time.perf_counter()
+
+        def collecting(epoch: int) -> bool:
+            return collect_from is not None and epoch > collect_from
+
+        def after_step(step: int, logits: Tensor, targets: Tensor) -> None:
+            said, true = logits[:, 0] > 0, targets[:, 0].to(logits.device) > 0
+            hits[:] += [int((said & true).sum()), int((said & ~true).sum()), int((~said & true).sum())]
+            if collecting(self.learner.epoch + 1) and step in due:
+                self._collect()
+
+        def after_epoch(loss: float) -> None:
+            nonlocal started
+            epoch = self.learner.epoch
+            if epoch == collect_from:
+                self._meet()
+            held = binary_summary(self.counts(self.data.validation, self.predicted(self.data.validation)))
+            figures = {name: float(value) for name, value in held.items()}
+            self.rows.append(
+                {
+                    "run": self.name,
+                    "stage": self.number,
+                    "epoch": epoch,
+                    "loss": loss,
+                    "train_iou": float(hits[0] / max(hits.sum(), 1)),
+                    **{name: value if np.isfinite(value) else None for name, value in figures.items()},
+                    "cfdr": self.errors.ratio(self.collected) if collecting(epoch) else None,
+                    "seconds": round(time.perf_counter() - started, 2),
+                }
+            )
+            if figures["iou"] > self.best["iou"]:
+                self.best = {"iou": figures["iou"], "epoch": epoch, "weights": self.learner.weights()}
+            self.store(checkpoint, key)
+            if progress:
+                progress(f"{self.name} on {self.learner.device}", epoch, until)
+            started, hits[:] = time.perf_counter(), 0
+
+        train(self.learner, self.batches, until=until, after_step=after_step, after_epoch=after_epoch)
+        return self
+
+    def _due(self, steps: int) -> set[int]:
+        """Numbers of the steps after which errors are collected."""
+        if self.config.every:
+            return set(range(self.config.every, steps + 1, self.config.every)) or {steps}
+        passes = self.config.passes
+        return {round(steps * (i + 1) / passes) for i in range(passes)}
+
+    def _collect(self) -> None:
+        for some in batches(self.collected, EVALUATED):
+            self.errors.add(some, self.predicted(some))
+
+    def _meet(self) -> None:
+        """Is the paper's precondition met: has the net learned its tiles when collecting begins?"""
+        counts = self.counts(self.train, self.predicted(self.train))
+        self.onset_iou = float(binary_summary(counts)["iou"])
+        met = "" if self.onset_iou >= PRECONDITION else f": precondition not met, it should be {PRECONDITION}"
+        LOG.info("Train IoU is %.3f when collecting of errors begins%s.", self.onset_iou, met)
+
+    # -- checkpoints ---------------------------------------------------------------------------
+
+    def checkpoint(self, work: Path) -> Path:
+        """The file that it goes on from."""
+        return work / f"{self.name.replace(' ', '')}.pt"
+
+    def key(self, collect_from: int | None) -> str:
+        """Hash of all that the course of this stage depends on; epochs to come do not count."""
+        other = {"heads", "combine"} if self.number == 1 else {"passes", "every"}
+        settings = {name: getattr(self.config, name) for name in StageConfig.model_fields.keys() - other}
+        facts = [settings, self.number, self.course, collect_from, self.data.key()]
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        for part in (*self.targets, self.train, self.collected):
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
+
+    def store(self, path: Path, key: str) -> None:
+        """Write the checkpoint."""
+        import torch
+
+        self.learner.save(
+            path,
+            key=key,
+            rows=self.rows,
+            best=self.best,
+            onset_iou=self.onset_iou,
+            errors=torch.from_numpy(self.errors.bits),
+        )
+
+    def restore(self, path: Path, key: str | None = None) -> None:
+        """Go on from a checkpoint; one of another training (by its key) is left aside.
+
+        Raises:
+            ModelError: when it cannot be read.
+        """
+        import torch
+
+        try:
+            held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["extra"]["key"]
+            if key is not None and held != key:
+                LOG.warning("%s is begun anew: settings or tiles have changed.", self.name)
+                return
+            extra = self.learner.load(path)
+        except (OSError, RuntimeError, KeyError, EOFError, ValueError) as err:
+            raise ModelError(f"{path} cannot be read: remove it, or train with --restart.") from err
+        self.rows, self.best, self.onset_iou = extra["rows"], extra["best"], extra["onset_iou"]
+        self.errors.bits[:] = extra["errors"].numpy()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,24 @@ class Rows:
             file.write(json.dumps(row) + "\n")
         self.done[row["key"]] = row
         return row
+
+
+def mean_table(rows: list[dict[str, Any]], by: Sequence[str], figures: Sequence[str]) -> str:
+    """Markdown: a line for all rows that agree in ``by``, with means of the figures.
+
+    Standard deviations where there are three rows or more; a figure that is ``None`` has no say.
+    """
+    head = [*by, "rows", *figures]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for key in dict.fromkeys(tuple(row[name] for name in by) for row in rows):
+        mine = [row for row in rows if tuple(row[name] for name in by) == key]
+        cells = ["" if part is None else str(part) for part in key] + [str(len(mine))]
+        for name in figures:
+            values = [row[name] for row in mine if row.get(name) is not None]
+            spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 2 else ""
+            cells.append(f"{statistics.mean(values):.3f}{spread}" if values else "")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def write_results(section: str, text: str) -> None:

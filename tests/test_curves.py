@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jido.errors import JidoError
-from jido.methods.curves import (
+from jido.methods.figures.curves import (
     draw_curves,
     draw_losses,
     moving_sd,
@@ -15,7 +15,7 @@ from jido.methods.curves import (
     table2_markdown,
     write_history,
 )
-from jido.methods.history import COLUMNS, stage1_of
+from jido.methods.figures.history import COLUMNS, stage1_of
 
 NAMES = ["loss", "iou", "stability", "fn_tp", "fp_tp", "cfdr"]
 

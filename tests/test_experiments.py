@@ -64,3 +64,23 @@ def test_hong_kong_gives_every_arm(tmp_path):
     assert len(rows) == 8
     assert rows["jido", 0.7] > rows["jido", 0.1]
     assert rows["random-pixels", 0.7] > rows["jido", 0.7] + 0.15  # what leaks flatters
+
+
+COURTS = HONG_KONG.with_name("courts")
+
+
+@pytest.mark.skipif(not COURTS.exists(), reason=f"needs the real data in {COURTS.parent.name}/{COURTS.name}")
+def test_two_stages_stand_beside_their_rivals_and_finished_rows_are_kept(tmp_path):
+    options = ("--preset", "smoke", "--seeds", "0,1,2", "--json", "--data", COURTS, "--out", tmp_path)
+    printed = run("two_stage", *options)
+    found = json.loads(printed)
+    arms = [row["arm"] for row in found["rows"]]
+    assert arms.count("baseline") == arms.count("two-stage") == 3 + 4  # seeds, label noise
+    assert arms.count(found["best"]) >= 3
+    assert {"OHEM", "pos_weight 5", "Focal-Tversky", "two-stage, signed", "two-stage, mean"} <= set(arms)
+    for row in found["rows"]:
+        assert 0 <= row["iou"] <= 1
+        two = row["arm"].startswith("two-stage")
+        of_stage_1 = 0 if two else row["until"]
+        assert len(row["history"]) == of_stage_1 + row["epochs"] * (row["arm"] != "stage 1")
+    assert run("two_stage", *options) == printed

@@ -8,10 +8,9 @@ from scipy import ndimage
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import average_precision_score
 
-from jido.data.fields import simulate_fields, write_fields
-from jido.errors import LabelsError
+from jido.data import simulate_fields, write_fields
 from jido.io import Scene, describe_scene, read_labels
-from jido.labels import ClassScheme, binary_scheme, check_labels
+from jido.labels import binary_scheme, check_labels
 
 SEEDS = (0, 1, 2)
 
@@ -89,6 +88,8 @@ def test_files_hold_what_was_simulated(tmp_path):
         assert source.dtypes == ("uint8",) * 3
         assert source.profile["compress"] == "deflate"
         assert source.profile["tiled"]
+        assert (source.nodata, source.descriptions) == (0, ("red", "green", "blue"))
+        assert [colour.name for colour in source.colorinterp] == ["red", "green", "blue"]
     with Scene([image]) as scene:
         whole = scene.read((slice(0, 96), slice(0, 130)))
         assert describe_scene(scene).parts[0].likely[0] == "8-bit numbers"
@@ -171,22 +172,3 @@ def test_noise_is_correlated_in_space(sheets):
     grey = sheets[0].image.data[0].astype(float)
     residual = grey - ndimage.uniform_filter(grey, 9)
     assert 0.2 < np.corrcoef(residual[:, 1:].ravel(), residual[:, :-1].ravel())[0, 1] < 0.95
-
-
-# -- the scheme of two classes -----------------------------------------------------------------
-
-
-def test_a_binary_scheme_has_background_and_target():
-    scheme = binary_scheme("shade field")
-    assert scheme.codes == (1, 2)
-    assert scheme.labels == ("background", "shade field")
-    assert [scheme.parse(text)[0] for text in (1, "2", "Background", "Shade Field")] == [1, 2, 1, 2]
-    again = ClassScheme.from_dict(scheme.to_dict())
-    assert again.to_dict() == scheme.to_dict()
-    assert again.codings == scheme.codings
-
-
-@pytest.mark.parametrize("name", ["", " ", "Background", "1", "2"])
-def test_a_target_needs_a_name_of_its_own(name):
-    with pytest.raises(LabelsError, match="name of its own"):
-        binary_scheme(name)

@@ -20,6 +20,7 @@ def logits(*probabilities: float):
         ((), "union", (0.3,), 0.3),
         (("error",), "union", (0.3, 0.8), 0.8),
         (("error",), "mean", (0.3, 0.8), 0.55),
+        (("error",), "target", (0.3, 0.8), 0.3),
         (("missed",), "signed", (0.3, 0.4), 0.7),
         (("missed",), "signed", (0.8, 0.4), 1.0),
         (("false_alarm",), "signed", (0.7, 0.4), 0.3),

@@ -7,7 +7,7 @@ from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 
 from jido.errors import LabelsError
-from jido.labels import ClassScheme, Labels, LandClass, lcz_scheme
+from jido.labels import ClassScheme, Labels, LandClass, binary_scheme, lcz_scheme
 
 UTM = CRS("EPSG:32649")
 GRID = GeoBox.from_bbox((500_000, 2_000_000, 500_800, 2_000_600), UTM, resolution=100)  # 6 rows, 8 columns
@@ -85,6 +85,22 @@ def test_index_and_subset():
     assert scheme.labels == ("3", "G")
     assert scheme.weights[0, 1] == lcz_scheme().weights[2, 16]
     np.testing.assert_array_equal(scheme.index(np.array([[17, 3], [0, 5]])), [[1, 0], [-1, -1]])
+
+
+def test_a_binary_scheme_has_background_and_target():
+    scheme = binary_scheme("shade field")
+    assert scheme.codes == (1, 2)
+    assert scheme.labels == ("background", "shade field")
+    assert [scheme.parse(text)[0] for text in (1, "2", "Background", "Shade Field")] == [1, 2, 1, 2]
+    again = ClassScheme.from_dict(scheme.to_dict())
+    assert again.to_dict() == scheme.to_dict()
+    assert again.codings == scheme.codings
+
+
+@pytest.mark.parametrize("name", ["", " ", "Background", "1", "2"])
+def test_a_target_needs_a_name_of_its_own(name):
+    with pytest.raises(LabelsError, match="name of its own"):
+        binary_scheme(name)
 
 
 # -- Labels ------------------------------------------------------------------------------------

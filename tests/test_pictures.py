@@ -8,14 +8,14 @@ import pytest
 
 from jido.data.tiles import Tiles, packed
 from jido.geo import Band
-from jido.methods.pictures import (
+from jido.methods.figures.pictures import (
     error_gallery,
     false_positives_picture,
     recovered_picture,
     stages_picture,
     to_rgb,
 )
-from jido.methods.pieces import distinct, false_pieces, recovered_pieces
+from jido.methods.figures.pieces import distinct, false_pieces, recovered_pieces
 
 RGB = (Band("red"), Band("green"), Band("blue"))
 SIDE = 32

@@ -325,6 +325,21 @@ def test_write_image_and_read_it_back(tmp_path):
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.tif"]
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_whole_numbers_are_written_as_such_or_refused(tmp_path, dtype):
+    data = np.array([[[1, 255], [NAN, 7]]], dtype=np.float32)
+    box = GeoBox((2, 2), Affine(10, 0, LEFT, 0, -10, TOP), "EPSG:32649")
+    bands = identify(["B04"])
+    write_image(Raster(data, bands, box), tmp_path / "a.tif", dtype=dtype)
+    with rasterio.open(tmp_path / "a.tif") as source:
+        assert (source.dtypes, source.nodata) == ((dtype,), 0)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif").data, data)
+    for wrong in (0, 0.5, -1, 70_000):
+        with pytest.raises(ValueError, match=f"written as {dtype}"):
+            write_image(Raster(data + wrong - data[0, 0, 0], bands, box), tmp_path / "b.tif", dtype=dtype)
+    assert not (tmp_path / "b.tif").exists()
+
+
 def test_write_codes_carries_the_palette(tmp_path):
     codes = np.array([[0, 1], [17, 8]], np.uint8)
     box = GeoBox((2, 2), Affine(100, 0, LEFT, 0, -100, TOP), "EPSG:32649")

@@ -128,6 +128,13 @@ def test_training_without_target_is_refused():
         split_tiles(empty)
 
 
+def test_validation_without_target_is_refused(tmp_path):
+    said = {"a": "train", "b": "val", "c": "test"}
+    tiles = tiles_of(dict.fromkeys(said, (SIDE, SIDE)), without=["b"])
+    with pytest.raises(LabelsError, match=r"None of the 1 tiles to validate with .*as given in t\.csv"):
+        split_tiles(tiles, table=table(tmp_path / "t.csv", **said))
+
+
 # -- a given split -----------------------------------------------------------------------------
 
 

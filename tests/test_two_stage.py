@@ -195,6 +195,18 @@ def test_a_checkpoint_of_other_settings_or_tiles_is_left_aside(tmp_path, caplog)
     assert "begun anew" in caplog.text
 
 
+def test_a_checkpoint_beyond_the_last_epoch_is_left_aside(tmp_path, caplog):
+    (tmp_path / "long").mkdir(), (tmp_path / "short").mkdir()
+    method(tmp_path / "long").stage_one(until=4)
+    with caplog.at_level(logging.WARNING):
+        again = method(tmp_path / "long").stage_one(until=2)
+    assert "gone beyond epoch 2" in caplog.text
+    alone = method(tmp_path / "short").stage_one(until=2)
+    assert history(again) == history(alone)
+    assert weights(again) == weights(alone)
+    assert np.array_equal(again.errors.bits, alone.errors.bits)
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path):
     method(tmp_path).stage_one()
     (tmp_path / "stage1.pt").write_bytes(b"nothing")
@@ -213,7 +225,7 @@ def test_the_precondition_is_printed_and_judged(tmp_path, caplog):
     ("passes", "every", "due"), [(3, None, {1, 2, 3}), (1, None, {3}), (1, 2, {2}), (1, 9, {3})]
 )
 def test_passes_are_spread_over_an_epoch(tmp_path, passes, every, due):
-    stage = method(tmp_path, passes=passes, every=every)._stage("stage 1", number=1)
+    stage = method(tmp_path, passes=passes, every=every).stage("stage 1", number=1)
     assert stage._due(3) == due
 
 
@@ -301,7 +313,7 @@ def test_stage_2_can_begin_with_the_weights_of_stage_1(tmp_path):
 def test_errors_out_of_fold_are_those_of_nets_that_have_not_seen_the_tile(tmp_path):
     two = method(tmp_path, out_of_fold=2)
     errors = two.out_of_fold()
-    folds = [two._stage(f"fold {i}", number=1) for i in (1, 2)]
+    folds = [two.stage(f"fold {i}", number=1) for i in (1, 2)]
     assert errors.bits[two.data.train].any()
     assert not errors.bits[two.data.validation].any()
     collected = []

@@ -21,6 +21,7 @@ _NAMES = {
     "NetModel": "jido.methods.net",
     "Raster": "jido.geo",
     "Scene": "jido.io",
+    "TwoStageConfig": "jido.methods.two_stage",
     "assess": "jido.maps",
     "check_labels": "jido.labels",
     "lcz_scheme": "jido.labels",
@@ -30,7 +31,9 @@ _NAMES = {
     "read_image": "jido.io",
     "read_labels": "jido.io",
     "simulate_city": "jido.data",
+    "simulate_fields": "jido.data",
     "train_forest": "jido.methods.forest",
+    "train_segmentation": "jido.methods.segment",
 }
 """Public name -> the module that holds it."""
 

@@ -37,7 +37,8 @@ class ManyValues(TyperCommand):
         current, waits = "", False
         for word in args:
             if word.startswith("-") and word != "-":
-                current, waits = (word, True) if word in several else ("", False)
+                name, _, given = word.partition("=")
+                current, waits = (name, not given) if name in several else ("", False)
             elif current and not waits:
                 spread.append(current)
             else:
@@ -82,8 +83,8 @@ def train(
         typer.Option("--split", help="Column with train, val, test for each image.", metavar="FILE:COLUMN"),
     ] = None,
     stages: Annotated[
-        int, typer.Option("--stages", min=1, max=2, help="2: learn from accumulated errors.")
-    ] = 2,
+        int | None, typer.Option("--stages", min=1, max=2, help="2, the default: learn from errors.")
+    ] = None,
     case: Annotated[
         CaseChoice | None,
         typer.Option("--case", help="Epochs of a case of the paper, instead of the preset's."),
@@ -92,7 +93,9 @@ def train(
         float | None,
         typer.Option("--recall", help="Threshold for this recall of validation pixels, not the best IoU."),
     ] = None,
-    tile: Annotated[int, typer.Option("--tile", min=32, help="Side of the tiles in pixels.")] = 256,
+    tile: Annotated[
+        int | None, typer.Option("--tile", min=32, help="Side of the tiles in pixels; the preset's without.")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", help="TOML file with settings of the method.")
     ] = None,
@@ -120,17 +123,19 @@ def train(
     from jido.labels import binary_scheme
     from jido.methods.figures import require_figures_place, write_figures
     from jido.methods.segment import train_segmentation
-    from jido.methods.two_stage import load_config
+    from jido.methods.two_stage import load_config, require_trainable
 
     if (masks is None) == (labels is None):
         raise LabelsError("Give either --masks or --labels, which say where the target is.")
     require_package_place(output)
     pictures = figures or output.with_name(f"{output.name}.figures")
-    require_figures_place(pictures)
-    extra: dict[str, Any] = {"stages": stages, "seed": seed}
-    settings = load_config(config, preset=preset.value, **extra | ({"recall": recall} if recall else {}))
+    require_figures_place(pictures, beside=output)
+    options = {"stages": stages, "recall": recall, "tile": tile}
+    given = {key: value for key, value in options.items() if value is not None}
+    settings = load_config(config, preset=preset.value, seed=seed, given=given)
     if case:
         settings = settings.case(case.value)
+    require_trainable(settings, tile or settings.tile)
     scheme = binary_scheme(name)
     found = read_labels(labels, scheme=scheme, layer=layer, crs=crs, one_class=True) if labels else None
     with working_folder(output, restart=restart) as work, progress_bar(quiet=quiet or json) as progress:
@@ -139,14 +144,14 @@ def train(
             work=work,
             masks=masks,
             labels=found,
-            side=tile,
+            side=settings.tile,
             target=tuple(target or ()),
             groups=groups,
             crs=crs,
             skip_bad=skip_bad,
             progress=progress,
         )
-        parts = split_tiles(tiles, table=split, groups=groups, seed=seed)
+        parts = split_tiles(tiles, table=split, groups=groups, seed=settings.seed)
         for text in tiles.notes:
             note(text, quiet=quiet)
         note(_sizes(parts.part, tiles.positive(), parts.kind), quiet=quiet)
@@ -157,7 +162,7 @@ def train(
         write_figures(result, tiles, pictures)
     if json:
         evaluation = result.model.evaluation
-        told = ("metrics", "folds", "seconds", "judged_on", "first_stage")
+        told = ("metrics", "folds", "seconds", "judged_on", "tiles", "first_stage")
         facts = {key: evaluation[key] for key in told if key in evaluation}
         print_json({"model": str(output), **facts, "figures": str(pictures)})
         return
@@ -179,8 +184,8 @@ def print_training(result: Segmentation) -> None:
     from jido.maps.report import NAMES, text
 
     evaluation = result.model.evaluation
-    kind = evaluation["folds"]["kind"]
-    print(f"Judged on {evaluation['judged_on']}, {evaluation['groups']} groups, split {kind}.")
+    kind, groups = evaluation["folds"]["kind"], evaluation["groups"]
+    print(f"Judged on {evaluation['judged_on']}, {groups} group{'s' * (groups != 1)}, split {kind}.")
     judged = [result.first] + ([result.second] if result.second else [])
     names = ["one stage"] if len(judged) == 1 else ["stage 1", "stage 2"]
     rows = [[NAMES.get(key, key), *(text(one.metrics[key]) for one in judged)] for key in judged[0].metrics]
@@ -191,4 +196,5 @@ def print_training(result: Segmentation) -> None:
         onset, met = first["train_iou_at_onset"], "" if first["precondition_met"] else " (should be 0.95)"
         print(f"Train IoU when collecting began {onset:.3f}{met}; CFDR {first['cfdr']:.4f}.")
         if first["validation_iou"] >= evaluation["validation_iou"]:
-            print("On the validation tiles one stage does as well: see docs/two_stage.md, or use --stages 1.")
+            print("On the validation tiles stage 2 is no better than stage 1: see docs/two_stage.md.")
+        print("The fair rival of two stages is --stages 1, which has as many epochs as both together.")

@@ -225,7 +225,7 @@ def _cut(
                             progress("cutting tiles", done, total)
                         if not known.any():
                             continue
-                        mask = _filled(look(window), side)
+                        mask = _filled(look(window) & known, side)
                         images.append(_filled(np.where(known, pixels, 0), side))
                         masks.append(packed(mask[None])[0])
                         valid.append(packed(_filled(known, side)[None])[0])

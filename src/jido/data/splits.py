@@ -64,7 +64,7 @@ def split_tiles(
         shares: of the tiles for training, validation and test.
 
     Raises:
-        LabelsError: when a part lacks positive tiles, or the table cannot be read.
+        LabelsError: when training or validation lacks positive tiles, or the table cannot be read.
         FoldsError: when the table tears a group apart, or there are too few groups.
     """
     if len(shares) != 3 or min(shares) <= 0:
@@ -179,14 +179,19 @@ def _dealt(weights: np.ndarray, shares: Sequence[float]) -> np.ndarray:
 
 
 def _require_enough(split: Split, positive: np.ndarray, tiles: Tiles) -> None:
-    counts = {part: np.count_nonzero(positive[split.places(part)]) for part in PARTS}
-    if not counts["train"]:
+    train, val = (split.places(part) for part in ("train", "val"))
+    if not positive[train].any():
         raise LabelsError(
             f"No training tile of {len(tiles)} has any target ({split.kind}): give more images with labels, "
             "or --split FILE:COLUMN."
         )
-    if not len(split.places("val")):
+    if not len(val):
         raise LabelsError(
             f"No tile is left to validate with ({split.kind}): give more or larger images, or a table that "
             "names some val."
+        )
+    if not positive[val].any():
+        raise LabelsError(
+            f"None of the {len(val)} tiles to validate with has any target ({split.kind}), so nothing can be "
+            "chosen on them: give more images with labels, or --split FILE:COLUMN."
         )

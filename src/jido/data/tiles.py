@@ -75,16 +75,21 @@ class Tiles:
         return self.shares() > POSITIVE_SHARE
 
     def subset(self, which: np.ndarray) -> Tiles:
-        """Some of the tiles, by mask or place; keeps the files as they are."""
+        """Some of the tiles, by mask or place, in memory; keeps the files as they are."""
         names = ("images", "masks", "source", "place", "group")
         chosen = {name: getattr(self, name)[which] for name in names}
         return replace(self, **chosen, valid=None if self.valid is None else self.valid[which])
 
-    def moments(self, *, at_once: int = 64) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation (C,) float32 of each band over all pixels with data."""
+    def moments(self, which: np.ndarray | None = None, *, at_once: int = 64) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation (C,) float32 of each band over all pixels with data.
+
+        Args:
+            which: places of the tiles that count; all without it.
+            at_once: tiles in memory.
+        """
         sums = np.zeros((3, len(self.bands)))
-        for which in batches(np.arange(len(self)), at_once):
-            values = self.pixels(which).astype(np.float64)
+        for some in batches(np.arange(len(self)) if which is None else which, at_once):
+            values = self.pixels(some).astype(np.float64)
             axes = (0, 2, 3)
             known = np.isfinite(values)
             sums[0] += known.sum(axes)

@@ -14,12 +14,29 @@ from jido.io.raster import wkt
 from jido.labels import ClassScheme
 
 
-def write_image(raster: Raster, path: str | Path) -> None:
-    """Write a Raster as a tiled, deflated GeoTIFF (float32, nodata NaN, named bands)."""
+def write_image(raster: Raster, path: str | Path, *, dtype: str = "float32") -> None:
+    """Write a Raster as a tiled, deflated GeoTIFF with named bands.
+
+    Args:
+        raster: the image.
+        path: the file.
+        dtype: ``float32``, where NaN is no data, or unsigned whole numbers such as ``uint8``, where 0 is.
+
+    Raises:
+        ValueError: when a number of the image is 0 or does not fit into whole numbers.
+        OutputError: when the file cannot be written.
+    """
+    data = raster.data
+    if dtype != "float32":
+        with np.errstate(invalid="ignore"):  # what does not fit is found below
+            data = np.nan_to_num(raster.data).astype(dtype)
+        if not np.array_equal(np.where(data == 0, np.nan, data), raster.data, equal_nan=True):
+            raise ValueError(f"Not all numbers of the image can be written as {dtype}, where 0 is no data.")
     with replacing(path) as fresh:
-        profile = geotiff_profile(raster.geobox, count=len(raster.bands), dtype="float32", nodata=np.nan)
+        nodata = np.nan if dtype == "float32" else 0
+        profile = geotiff_profile(raster.geobox, count=len(raster.bands), dtype=dtype, nodata=nodata)
         with rasterio.open(fresh, "w", **profile) as sink:
-            sink.write(raster.data)
+            sink.write(data)
             for i, band in enumerate(raster.bands, start=1):
                 sink.set_band_description(i, band.name)
                 sink.set_band_unit(i, band.unit)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from jido.data.tiles import Tiles, packed
-from jido.nets.heads import Head
+
+if TYPE_CHECKING:
+    from jido.nets.heads import Head
 
 
 class ErrorMask:

@@ -67,7 +67,7 @@ class NetConfig(BaseModel):
     heads: tuple[Literal["error", "missed", "false_alarm"], ...] = Field(
         (), description="what outputs after the first, the target, have learned: see jido.nets.heads"
     )
-    combine: Literal["union", "mean", "signed"] = Field("union", description="how heads count")
+    combine: Literal["union", "mean", "signed", "target"] = Field("union", description="how heads count")
     threshold: float = Field(0.5, gt=0, lt=1, description="score from which a pixel is target; becomes .5")
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +14,23 @@ from jido.data.splits import Split
 from jido.data.tiles import Tiles
 from jido.io import Progress
 from jido.labels import ClassScheme, binary_scheme
+from jido.methods.errors import ErrorMask
 from jido.methods.net import NetConfig, NetModel
 from jido.methods.stage import PRECONDITION, Data, Stage
-from jido.methods.two_stage import Factory, TwoStage, TwoStageConfig
-from jido.stats.binary import average_precision_figure, best_threshold, binary_figures, counts_at
+from jido.methods.two_stage import TwoStage, TwoStageConfig, require_trainable
+from jido.stats.binary import (
+    average_precision_figure,
+    best_threshold,
+    binary_figures,
+    binary_summary,
+    counts_at,
+)
 from jido.stats.intervals import Figure
 
-OVERLAP = 64
-"""Pixels that tiles of a map share: a U-Net of three steps sees no further."""
+LOG = logging.getLogger("jido")
+
+SEEN = 8
+"""Pixels that tiles of a map share, for each pixel of a U-Net's coarsest grid: it hardly sees further."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +43,7 @@ class Judged:
         metrics: iou, precision, recall, fn_tp, fp_tp and pr_auc with intervals over groups.
         groups: number of groups that the figures rest on.
         validation_iou: at that threshold, on the tiles that chose it.
+        validation_recall: the same.
     """
 
     stage: Stage
@@ -40,6 +51,7 @@ class Judged:
     metrics: dict[str, Figure]
     groups: int
     validation_iou: float
+    validation_recall: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +63,7 @@ class Segmentation:
         first: stage 1, judged.
         second: stage 2, judged; ``None`` for one stage.
         judged: places of the tiles that the figures are of.
+        errors: what stage 2 has learned; ``None`` for one stage.
         rows: the history, a row per epoch.
     """
 
@@ -58,6 +71,7 @@ class Segmentation:
     first: Judged
     second: Judged | None
     judged: np.ndarray
+    errors: ErrorMask | None
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -75,8 +89,12 @@ def judge(stage: Stage, judged: np.ndarray, *, recall: float | None = None) -> J
     histograms = stage.histograms(judged)
     metrics = binary_figures(counts_at(histograms, threshold))
     metrics["pr_auc"] = average_precision_figure(histograms)
-    tp, fp, fn, _ = counts_at(chosen, threshold).tolist()
-    return Judged(stage, threshold, metrics, len(histograms), tp / max(tp + fp + fn, 1))
+    on_validation = {key: float(value) for key, value in binary_summary(counts_at(chosen, threshold)).items()}
+    if recall is not None and on_validation["recall"] < recall:
+        LOG.warning(
+            "A recall of %g is not reached: %.3f at the lowest threshold.", recall, on_validation["recall"]
+        )
+    return Judged(stage, threshold, metrics, len(histograms), on_validation["iou"], on_validation["recall"])
 
 
 def train_segmentation(
@@ -86,7 +104,6 @@ def train_segmentation(
     config: TwoStageConfig,
     work: Path,
     scheme: ClassScheme | None = None,
-    factory: Factory | None = None,
     progress: Progress | None = None,
 ) -> Segmentation:
     """Train one stage or two, choose epoch and threshold on validation tiles, judge on test tiles.
@@ -98,23 +115,27 @@ def train_segmentation(
         config: the settings. One stage has as many epochs as two have together.
         work: an existing folder for checkpoints: what was cut off goes on from there.
         scheme: background and target; the labels' own, or :func:`~jido.labels.binary_scheme`.
-        factory: of the nets, instead of ``config.net``.
         progress: told the epochs.
     """
     start = time.perf_counter()
+    require_trainable(config, tiles.side)
     part = split.part
     data = Data(tiles, np.flatnonzero(part == "train"), np.flatnonzero(part == "val"))
     judged = np.flatnonzero(part == "test")
     tested = len(judged) > 0
     judged = judged if tested else data.validation
-    method = TwoStage(data, config, work, factory=factory, progress=progress)
+    method = TwoStage(data, config, work, progress=progress)
     scheme = scheme or (tiles.labels.scheme if tiles.labels else binary_scheme())
+    if config.stages == 2 and config.out_of_fold:
+        method.folds()  # too few groups are refused before hours of stage 1
+    errors = None
     if config.stages == 1:
         plain = method.stage_one(collect=False, until=config.until + config.epochs)
         first, second = judge(plain, judged, recall=config.recall), None
     else:
         one = method.stage_one()
-        two = method.stage_two(one, method.out_of_fold() if config.out_of_fold else None)
+        errors = method.out_of_fold() if config.out_of_fold else one.errors
+        two = method.stage_two(one, errors)
         first, second = (judge(stage, judged, recall=config.recall) for stage in (one, two))
     last = second or first
     evaluation: dict[str, Any] = {
@@ -126,29 +147,31 @@ def train_segmentation(
         "target_share": round(float(tiles.shares().mean()), 6),
         "best_epoch": last.stage.best["epoch"],
         "validation_iou": last.validation_iou,
+        "validation_recall": last.validation_recall,
         "stages": config.stages,
         "device": str(last.stage.learner.device),
         "seconds": round(time.perf_counter() - start, 2),
     }
     rows = list(first.stage.rows)
-    if second:
+    if second and errors:
         onset = first.stage.onset_iou
         evaluation["first_stage"] = {
             "metrics": first.metrics,
             "validation_iou": first.validation_iou,
             "train_iou_at_onset": onset,
             "precondition_met": onset is not None and onset >= PRECONDITION,
-            "cfdr": first.stage.errors.ratio(data.train),
+            "cfdr": errors.ratio(data.train),
         }
         rows += second.stage.rows
-    return Segmentation(net_model(last, tiles, config, scheme, evaluation), first, second, judged, rows)
+    model = net_model(last, tiles, config, scheme, evaluation)
+    return Segmentation(model, first, second, judged, errors, rows)
 
 
 def net_model(
     judged: Judged, tiles: Tiles, config: TwoStageConfig, scheme: ClassScheme, evaluation: dict[str, Any]
 ) -> NetModel:
     """A judged stage as a model for maps."""
-    stage = judged.stage
+    stage, overlap = judged.stage, SEEN * 2**config.depth
     settings = {
         "in_channels": len(tiles.bands),
         "out_channels": 1 + len(stage.heads),
@@ -163,8 +186,8 @@ def net_model(
             mean=tuple(stage.data.mean.tolist()),
             sd=tuple(stage.data.sd.tolist()),
             precision=config.precision,
-            tile=max(tiles.side, 4 * OVERLAP),
-            overlap=OVERLAP,
+            tile=max(tiles.side, 4 * overlap),
+            overlap=overlap,
             heads=stage.heads,
             combine=config.combine,
             threshold=judged.threshold,

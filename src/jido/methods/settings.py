@@ -28,6 +28,7 @@ def read_settings(
     except ValidationError as err:
         wrong = "; ".join(f"{e['loc'][0]}: {e['msg']}" for e in err.errors())
         known = ", ".join(kind.model_fields)
-        raise ModelError(f"The settings in {path} cannot be used ({wrong}); known are {known}.") from err
+        where = f" in {path}" if path is not None else ""
+        raise ModelError(f"The settings{where} cannot be used ({wrong}); known are {known}.") from err
     except (OSError, ValueError) as err:  # ValueError: no TOML, or no text at all
         raise ModelError(f"The settings in {path} cannot be read ({err}): give a TOML file.") from err

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +20,7 @@ from jido.data.tiles import Tiles, batches, draw_epoch, packed, unpacked
 from jido.errors import ModelError
 from jido.io import Progress
 from jido.methods.errors import ErrorMask
-from jido.stats.binary import binary_summary, score_histogram
+from jido.stats.binary import BINS, best_threshold, binary_summary, counts_at, score_histogram
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +56,7 @@ class StageConfig(BaseModel):
     passes: PositiveInt = Field(3, description="passes over the tiles in an epoch that collects errors")
     every: PositiveInt | None = Field(None, description="steps from one pass to the next, instead of passes")
     heads: tuple[Literal["error", "missed", "false_alarm"], ...] = ("error",)
-    combine: Literal["union", "mean", "signed"] = "union"
+    combine: Literal["union", "mean", "signed", "target"] = "union"
 
     @model_validator(mode="after")
     def _heads(self) -> StageConfig:
@@ -85,7 +86,7 @@ class Data:
     sd: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        self.mean, self.sd = self.tiles.subset(self.train).moments()
+        self.mean, self.sd = self.tiles.moments(self.train)
 
     def images(self, which: np.ndarray) -> Tensor:
         """Normalised images (n, C, S, S), 0 where there is no data."""
@@ -93,11 +94,15 @@ class Data:
 
         return torch.from_numpy(normalise(self.tiles.pixels(which), self.mean, self.sd)[0])
 
+    @cached_property
     def key(self) -> str:
-        """Hash of the masks and of how the tiles are used, by which a checkpoint is known again."""
-        digest = hashlib.sha256()
-        for part in (self.tiles.masks, self.train, self.validation, self.mean, self.sd):
-            digest.update(np.ascontiguousarray(part).data)
+        """Hash of the tiles and of how they are used, by which a checkpoint is known again."""
+        digest, tiles = hashlib.blake2b(), self.tiles
+        held = [tiles.images, tiles.masks, *([] if tiles.valid is None else [tiles.valid])]
+        digest.update("\n".join(map(str, tiles.group)).encode())
+        for array in (*held, self.train, self.validation):
+            for some in batches(np.arange(len(array)), 256):
+                digest.update(np.ascontiguousarray(array[some]).data)
         return digest.hexdigest()
 
 
@@ -138,14 +143,17 @@ class Stage:
         return self.config.heads if self.number == 2 else ()
 
     def scores(self, which: np.ndarray) -> np.ndarray:
-        """Scores (n, S, S) float32 of the target, as the net is now."""
+        """Scores (n, S, S) float32 of the target, as the net is now; 0 where there is no data."""
         from jido.nets.heads import target_score
 
         found = [
             target_score(self.learner.logits(self.data.images(some)), self.heads, self.config.combine)
             for some in batches(which, EVALUATED)
         ]
-        return np.concatenate([part.cpu().numpy() for part in found])
+        scores = np.concatenate([part.cpu().numpy() for part in found])
+        if self.data.tiles.valid is not None:
+            scores *= unpacked(self.data.tiles.valid[which], self.data.tiles.side)
+        return scores
 
     def outputs(self, which: np.ndarray) -> np.ndarray:
         """Probabilities (n, K, S, S) float32 of each output: the target and what the heads have learned."""
@@ -181,15 +189,14 @@ class Stage:
     def histograms(self, which: np.ndarray) -> np.ndarray:
         """Score histograms (G, 2, BINS) of some tiles, one for each of their groups in sorted order."""
         groups = self.data.tiles.group[which]
-        found = []
-        for group in np.unique(groups):
-            mine = which[groups == group]
-            parts = (
-                score_histogram(self.scores(some), self.data.tiles.mask(some))
-                for some in batches(mine, EVALUATED)
-            )
-            found.append(sum(parts, start=np.zeros(1, dtype=np.int64)))
-        return np.array(found)
+        return np.array([self.histogram(which[groups == group]) for group in np.unique(groups)])
+
+    def histogram(self, which: np.ndarray) -> np.ndarray:
+        """Score histogram (2, BINS) of some tiles."""
+        found = np.zeros((2, BINS), dtype=np.int64)
+        for some in batches(which, EVALUATED):
+            found += score_histogram(self.scores(some), self.data.tiles.mask(some))
+        return found
 
     def take_best(self) -> Stage:
         """Put the weights of the epoch with the best validation IoU into the net."""
@@ -213,7 +220,7 @@ class Stage:
 
         checkpoint, key = self.checkpoint(work), self.key(collect_from)
         if checkpoint.exists():
-            self.restore(checkpoint, key)
+            self.restore(checkpoint, key, until=until)
         steps = -(-(self.config.tiles_per_epoch or len(self.train)) // self.config.batch)
         due = self._due(steps)
         hits = np.zeros(3, dtype=np.int64)
@@ -233,8 +240,11 @@ class Stage:
             epoch = self.learner.epoch
             if epoch == collect_from:
                 self._meet()
-            held = binary_summary(self.counts(self.data.validation, self.predicted(self.data.validation)))
-            figures = {name: float(value) for name, value in held.items()}
+            if not np.isfinite(loss):
+                raise ModelError(f"The loss is no number after epoch {epoch}: take a lower learning_rate.")
+            held = self.histogram(self.data.validation)
+            figures = {name: float(value) for name, value in binary_summary(counts_at(held, 0.5)).items()}
+            best_iou = float(np.nan_to_num(binary_summary(counts_at(held, best_threshold(held)))["iou"]))
             self.rows.append(
                 {
                     "run": self.name,
@@ -243,12 +253,13 @@ class Stage:
                     "loss": loss,
                     "train_iou": float(hits[0] / max(hits.sum(), 1)),
                     **{name: value if np.isfinite(value) else None for name, value in figures.items()},
+                    "best_iou": best_iou,
                     "cfdr": self.errors.ratio(self.collected) if collecting(epoch) else None,
                     "seconds": round(time.perf_counter() - started, 2),
                 }
             )
-            if figures["iou"] > self.best["iou"]:
-                self.best = {"iou": figures["iou"], "epoch": epoch, "weights": self.learner.weights()}
+            if best_iou >= self.best["iou"]:  # at its best threshold, for that is chosen afterwards
+                self.best = {"iou": best_iou, "epoch": epoch, "weights": self.learner.weights()}
             self.store(checkpoint, key)
             if progress:
                 progress(f"{self.name} on {self.learner.device}", epoch, until)
@@ -285,7 +296,8 @@ class Stage:
         """Hash of all that the course of this stage depends on; epochs to come do not count."""
         other = {"heads", "combine"} if self.number == 1 else {"passes", "every"}
         settings = {name: getattr(self.config, name) for name in StageConfig.model_fields.keys() - other}
-        facts = [settings, self.number, self.course, collect_from, self.data.key()]
+        shapes = [[name, *value.shape] for name, value in self.learner.net.state_dict().items()]
+        facts = [settings, self.number, self.course, collect_from, self.data.key, shapes]
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for part in (*self.targets, self.train, self.collected):
             digest.update(np.ascontiguousarray(part).data)
@@ -304,8 +316,8 @@ class Stage:
             errors=torch.from_numpy(self.errors.bits),
         )
 
-    def restore(self, path: Path, key: str | None = None) -> None:
-        """Go on from a checkpoint; one of another training (by its key) is left aside.
+    def restore(self, path: Path, key: str | None = None, *, until: int | None = None) -> None:
+        """Go on from a checkpoint; one of another training (by its key), or beyond an epoch, is left aside.
 
         Raises:
             ModelError: when it cannot be read.
@@ -313,9 +325,12 @@ class Stage:
         import torch
 
         try:
-            held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["extra"]["key"]
-            if key is not None and held != key:
+            held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            if key is not None and held["extra"]["key"] != key:
                 LOG.warning("%s is begun anew: settings or tiles have changed.", self.name)
+                return
+            if until is not None and held["epoch"] > until:
+                LOG.warning("%s is begun anew: it has gone beyond epoch %d.", self.name, until)
                 return
             extra = self.learner.load(path)
         except (OSError, RuntimeError, KeyError, EOFError, ValueError) as err:

@@ -9,7 +9,7 @@ and with a sign, errors collected on tiles that the net has not seen, outlines l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -19,7 +19,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from jido.errors import ModelError
 from jido.io import Progress
-from jido.labels import group_kfold
+from jido.labels import Folds, group_kfold
 from jido.methods.errors import ErrorMask, without_rim
 from jido.methods.settings import read_settings
 from jido.methods.stage import Data, Stage, StageConfig
@@ -58,6 +58,7 @@ class TwoStageConfig(StageConfig):
     """
 
     stages: Literal[1, 2] = 2
+    tile: PositiveInt = Field(256, description="side of the tiles in pixels, a multiple of 8")
 
     onset: PositiveInt = Field(100, description="epochs of stage 1 before errors are collected")
     until: PositiveInt = Field(250, description="last epoch of stage 1")
@@ -72,6 +73,10 @@ class TwoStageConfig(StageConfig):
 
     @model_validator(mode="after")
     def _possible(self) -> TwoStageConfig:
+        if self.tile % (least := max(2**self.depth, 8)):
+            raise ModelError(
+                f"Tiles of {self.tile} pixels do not suit {self.depth} halvings: give a multiple of {least}."
+            )
         if self.onset >= self.until:
             raise ModelError(f"Errors are collected from epoch {self.onset} on: let stage 1 go beyond it.")
         if self.branch and not (self.branch_at and self.onset <= self.branch_at < self.until):
@@ -94,6 +99,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "width": 4,
         "depth": 2,
         "batch": 8,
+        "tile": 128,
         "onset": 2,
         "until": 3,
         "epochs": 2,
@@ -104,25 +110,33 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {
         "width": 16,
         "batch": 8,
-        "onset": 30,
-        "until": 40,
-        "epochs": 30,
+        "tile": 128,  # four times the steps for the same time, and a small net needs steps
+        "onset": 34,
+        "until": 38,
+        "epochs": 34,
         "branch": "",
         "passes": 1,
-        "tiles_per_epoch": 512,
+        "tiles_per_epoch": 752,
     },
     "full": {},
 }
 """What differs from the defaults."""
 
 
-def load_config(path: str | Path | None = None, *, preset: str = "cpu", **settings: Any) -> TwoStageConfig:
-    """Settings of a preset, overruled by those of a TOML file; ``settings`` are defaults of both.
+def load_config(
+    path: str | Path | None = None,
+    *,
+    preset: str = "cpu",
+    given: Mapping[str, Any] | None = None,
+    **defaults: Any,
+) -> TwoStageConfig:
+    """``defaults``, overruled by a preset, overruled by a TOML file, overruled by what is ``given``.
 
     Raises:
         ModelError: when the file cannot be read or holds a setting that does not exist.
     """
-    return read_settings(TwoStageConfig, path, PRESETS[preset], **settings)
+    found = read_settings(TwoStageConfig, path, PRESETS[preset], **defaults)
+    return TwoStageConfig(**{**found.model_dump(), **(given or {})})
 
 
 Factory = Callable[[int, int], "Net"]
@@ -139,6 +153,27 @@ def net_factory(config: TwoStageConfig) -> Factory:
         )
 
     return build
+
+
+def require_trainable(config: TwoStageConfig, side: int) -> None:
+    """Refuse settings with which no training can begin, before tiles are cut.
+
+    Raises:
+        ModelError: without torch, for a net or loss that does not exist, and for tiles of ``side`` pixels
+            that the net cannot take.
+    """
+    net = net_factory(config)(1, 1)
+    from jido.losses import LOSSES
+
+    if config.loss not in LOSSES:
+        raise ModelError(f"There is no loss {config.loss!r}: use one of {', '.join(LOSSES)}.")
+    if not net.per_pixel:
+        raise ModelError(f"The net {config.net!r} has no answer for each pixel: use unet or resunet.")
+    if side % net.divisor:
+        raise ModelError(
+            f"Tiles of {side} pixels cannot be halved {config.depth} times: give a multiple of {net.divisor} "
+            "with --tile, or a smaller depth."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,34 +203,41 @@ class TwoStage:
         """
         config = self.config
         until, onset = until or config.until, config.onset if collect else None
-        trunk = self._stage("stage 1" if collect else "baseline", number=1)
+        trunk = self.stage("stage 1" if collect else "baseline", number=1)
         if not collect:
-            self._set_out(trunk)
+            self._set_out(trunk, until)
         if not (collect and config.branch and config.branch_at):
             return trunk.run(until, collect_from=onset, work=self.work, progress=self.progress)
         trunk.run(config.branch_at, collect_from=onset, work=self.work, progress=self.progress)
-        branch = self._stage(config.branch, number=1, course=config.branch)
+        branch = self.stage(config.branch, number=1, course=config.branch)
         branch.restore(trunk.checkpoint(self.work), trunk.key(onset))
         return branch.run(until, collect_from=onset, work=self.work, progress=self.progress)
 
-    def _set_out(self, baseline: Stage) -> None:
+    def _set_out(self, baseline: Stage, until: int) -> None:
         """Spare a baseline the epochs that stage 1 has behind it: collecting changes no weight."""
-        trunk = self._stage("stage 1", number=1)
+        trunk = self.stage("stage 1", number=1)
         path = trunk.checkpoint(self.work)
         if path.exists() and not baseline.checkpoint(self.work).exists():
-            baseline.restore(path, trunk.key(self.config.onset))
+            baseline.restore(path, trunk.key(self.config.onset), until=until)
+
+    def folds(self) -> Folds:
+        """Folds of the training tiles, groups kept whole.
+
+        Raises:
+            FoldsError: when there are too few groups.
+        """
+        tiles, train, config = self.data.tiles, self.data.train, self.config
+        return group_kfold(
+            tiles.group[train], tiles.positive()[train], k=config.out_of_fold, seed=config.seed
+        )
 
     def out_of_fold(self) -> ErrorMask:
         """Errors on tiles that a net has not seen: a stage 1 for each fold of the training groups."""
-        data, config = self.data, self.config
-        tiles, train = data.tiles, data.train
-        folds = group_kfold(
-            tiles.group[train], tiles.positive()[train], k=config.out_of_fold, seed=config.seed
-        )
-        errors = ErrorMask(tiles.masks)
-        for number, (seen, held) in enumerate(folds, start=1):
+        config, train = self.config, self.data.train
+        errors = ErrorMask(self.data.tiles.masks)
+        for number, (seen, held) in enumerate(self.folds(), start=1):
             name = f"fold {number}"
-            stage = self._stage(name, number=1, course=name, train=train[seen], collected=train[held])
+            stage = self.stage(name, number=1, course=name, train=train[seen], collected=train[held])
             stage.run(config.until, collect_from=config.onset, work=self.work, progress=self.progress)
             errors.bits |= stage.errors.bits
         return errors
@@ -212,12 +254,12 @@ class TwoStage:
         found = errors or first.errors
         bits = without_rim(found.bits, data.tiles, width=config.rim)
         targets = (data.tiles.masks, *(found.of(head, bits) for head in config.heads))
-        second = self._stage(name, number=2, course=f"stage 2 from {config.start}", targets=targets)
+        second = self.stage(name, number=2, course=f"stage 2 from {config.start}", targets=targets)
         if config.start == "stage 1":
             second.learner.put(first.learner.weights(), grown=True)
         return second.run(config.epochs, work=self.work, progress=self.progress)
 
-    def _stage(
+    def stage(
         self,
         name: str,
         *,
@@ -227,6 +269,7 @@ class TwoStage:
         collected: np.ndarray | None = None,
         targets: tuple[np.ndarray, ...] = (),
     ) -> Stage:
+        """A stage that has not begun, with a fresh net; arguments as those of :class:`Stage`."""
         tiles = self.data.tiles
         targets = targets or (tiles.masks,)
         return Stage(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 Head = Literal["error", "missed", "false_alarm"]
-Combine = Literal["union", "mean", "signed"]
+Combine = Literal["union", "mean", "signed", "target"]
 
 SIGNS: dict[Head, int] = {"missed": 1, "false_alarm": -1}
 
@@ -23,12 +23,13 @@ def target_score(logits: Tensor, heads: tuple[Head, ...] = (), combine: Combine 
     ``union``: the highest of the outputs, so that a threshold on it is the union of the masks, as in
     the ginseng paper. ``mean``: their mean. ``signed``: the target's probability, plus that of a
     miss, minus that of a false alarm, cut to 0..1; no ``error`` head, whose sign nobody knows.
+    ``target``: the first output alone; the heads have only helped to train it.
 
     Raises:
         ValueError: when an ``error`` head is to have a sign.
     """
     probability = logits.float().sigmoid()
-    if not heads:
+    if not heads or combine == "target":
         return probability[:, 0]
     if combine == "union":
         return probability.amax(dim=1)

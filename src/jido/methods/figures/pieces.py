@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,9 @@ Box = tuple[int, int, int, int]
 
 Stage2 = np.ndarray | tuple[np.ndarray, np.ndarray]
 """What stage 2 says, bool (n, S, S): its only channel, or the target channel and the error channel."""
+
+MOST = 100
+"""Pieces that a list holds at most."""
 
 SAME = 0.25
 """Boxes that share more than this of the smaller one show the same."""
@@ -46,25 +49,23 @@ def united(stage2: Stage2) -> np.ndarray:
 
 
 def recovered_pieces(truth: np.ndarray, stage1: np.ndarray, stage2: Stage2) -> list[Piece]:
-    """Pieces of the truth of which stage 1 finds less than half and stage 2 more, the largest first.
+    """Pieces of the truth of which stage 1 finds less than half and stage 2 more, the :data:`MOST` largest.
 
     Args:
         truth: bool (n, S, S).
         stage1: what stage 1 says, bool (n, S, S).
         stage2: bool (n, S, S), or the two channels, which are united.
     """
-    pieces = _pieces(truth, stage1, united(stage2))
-    return _largest(piece for piece in pieces if piece.found1 < 0.5 < piece.found2)
+    return _largest(truth, (stage1, united(stage2)), lambda one, two: (one < 0.5) & (two > 0.5))
 
 
 def false_pieces(truth: np.ndarray, stage1: np.ndarray, stage2: Stage2) -> list[Piece]:
-    """Pieces that stage 2 predicts and that neither overlap nor border any truth, the largest first.
+    """The :data:`MOST` largest pieces that stage 2 predicts and that neither overlap nor border any truth.
 
     Arguments as in :func:`recovered_pieces`.
     """
     found = united(stage2)
-    pieces = _pieces(truth | found, stage1, found)
-    return _largest(piece for piece in pieces if not truth[piece.tile][piece.inside].any())
+    return _largest(truth | found, (stage1, found, truth), lambda one, two, true: true == 0)
 
 
 def distinct(tiles: Tiles, boxes: Iterable[tuple[int, Box]]) -> Iterator[int]:
@@ -91,18 +92,31 @@ def _same(one: Box, other: Box) -> bool:
     return max(height, 0) * max(width, 0) > SAME * smaller
 
 
-def _pieces(masks: np.ndarray, stage1: np.ndarray, stage2: np.ndarray) -> Iterator[Piece]:
+def _largest(masks: np.ndarray, says: Sequence[np.ndarray], wanted: Callable[..., np.ndarray]) -> list[Piece]:
+    """The largest pieces of masks, by what others say of them.
+
+    Args:
+        masks: (n, S, S).
+        says: what stage 1, stage 2 and perhaps others say, (n, S, S) each.
+        wanted: takes the shares (k,) of the pieces of a tile that each of them covers; gives bool (k,).
+    """
+    found: list[tuple[int, int, int, float, float]] = []  # small: a bad net makes 1000 pieces a tile
     for tile, mask in enumerate(masks):
         numbers, count = ndimage.label(mask)
-        sizes = np.bincount(numbers.ravel(), minlength=count + 1)
-        said = (says[tile].astype(bool, copy=False) for says in (stage1, stage2))
-        found1, found2 = (np.bincount(numbers[one], minlength=count + 1) for one in said)
-        for number, (rows, columns) in enumerate(ndimage.find_objects(numbers), start=1):
-            size = int(sizes[number])
-            box = (rows.start, columns.start, rows.stop, columns.stop)
-            shares = float(found1[number] / size), float(found2[number] / size)
-            yield Piece(tile, box, size, *shares, numbers == number)
-
-
-def _largest(pieces: Iterable[Piece]) -> list[Piece]:
-    return sorted(pieces, key=lambda piece: -piece.pixels)
+        sizes = np.bincount(numbers.ravel(), minlength=count + 1)[1:]
+        covered = [
+            np.bincount(numbers[one[tile].astype(bool, copy=False)], minlength=count + 1)[1:] / sizes
+            for one in says
+        ]
+        for piece in np.flatnonzero(wanted(*covered)):
+            found.append(
+                (int(sizes[piece]), tile, int(piece) + 1, float(covered[0][piece]), float(covered[1][piece]))
+            )
+        found = sorted(found, key=lambda facts: -facts[0])[:MOST]
+    pieces = []
+    for size, tile, number, found1, found2 in found:
+        inside = ndimage.label(masks[tile])[0] == number
+        rows, columns = ndimage.find_objects(inside.view(np.uint8))[0]
+        box = (rows.start, columns.start, rows.stop, columns.stop)
+        pieces.append(Piece(tile, box, size, found1, found2, inside))
+    return pieces

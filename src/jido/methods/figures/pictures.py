@@ -1,6 +1,6 @@
 """Pictures of errors and predictions on tiles: figures 6 and 11-13 of the two-stage paper.
 
-The paper is that of :mod:`jido.methods.history`.
+The paper is that of :mod:`jido.methods.figures.history`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 
 from jido.data.tiles import Tiles, batches, unpacked
 from jido.geo import Band
-from jido.methods.curves import save
-from jido.methods.pieces import Piece, Stage2, distinct, false_pieces, recovered_pieces, united
+from jido.methods.figures.curves import save
+from jido.methods.figures.pieces import Piece, Stage2, distinct, false_pieces, recovered_pieces, united
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,16 +62,23 @@ def to_rgb(pixels: np.ndarray, bands: Sequence[Band]) -> np.ndarray:
 
 
 def error_gallery(
-    tiles: Tiles, errors: np.ndarray, path: str | Path, *, count: int = 6, seed: int = 0
+    tiles: Tiles,
+    errors: np.ndarray,
+    path: str | Path,
+    *,
+    which: np.ndarray | None = None,
+    count: int = 6,
+    seed: int = 0,
 ) -> Path:
     """Tiles with the most accumulated errors: misses above, false alarms below (figure 6).
 
     Tiles that overlap one that is shown already are left out.
 
     Args:
-        tiles: the N tiles that errors were accumulated on, and no others: the shares are of them.
+        tiles: N tiles.
         errors: (N, S * S / 8) uint8, packed bits, 1 = was wrong at least once.
         path: of the PNG.
+        which: places of the tiles that errors were accumulated on, all without it: the shares are of them.
         count: tiles for each of the two.
         seed: says which of the tiles with equally many errors come first.
 
@@ -81,28 +88,29 @@ def error_gallery(
     """
     if errors.shape != tiles.masks.shape:
         raise ValueError(f"Errors {errors.shape} do not fit the masks of the tiles {tiles.masks.shape}.")
+    which = np.arange(len(tiles)) if which is None else which
     sums = np.zeros((3, len(tiles)), dtype=np.int64)  # FN, FP, target
-    for which in batches(np.arange(len(tiles)), 1024):
-        wrong, mask = errors[which], tiles.masks[which]
+    for some in batches(which, 1024):
+        wrong, mask = errors[some], tiles.masks[some]
         for row, bits in zip(sums, (wrong & mask, wrong & ~mask, mask), strict=True):
-            row[which] = np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
+            row[some] = np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
     if not sums[:2].any():
-        return save(_words(f"No errors were accumulated on these {len(tiles)} tiles."), Path(path))
+        return save(_words(f"No errors were accumulated on these {len(which)} tiles."), Path(path))
     missed, false, target = (int(pixels) for pixels in sums.sum(axis=1))
-    others = len(tiles) * tiles.side**2 - target
+    others = len(which) * tiles.side**2 - target
     texts = [
         f"(a) FN, misses: errors inside the target, {_percent(missed, target)} of its pixels",
         f"(b) FP, false alarms: errors outside the target, {_percent(false, others)} of the pixels there",
     ]
     chosen = [_worst(tiles, pixels, count, seed) for pixels in sums[:2]]
-    columns, heights = max(3, *map(len, chosen)), [6.5 if len(which) else 0.7 for which in chosen]
+    columns, heights = max(3, *map(len, chosen)), [6.5 if len(shown) else 0.7 for shown in chosen]
     figure = _figure(columns * 1.9, sum(heights), layout="constrained")
     parts: Any = figure.subfigures(2, 1, height_ratios=heights)
-    for part, which, text, inside in zip(parts, chosen, texts, (True, False), strict=True):
-        part.suptitle(text if len(which) else f"{text[:3]} no {text[4:6]}", fontsize=11)
-        if len(which):
+    for part, shown, text, inside in zip(parts, chosen, texts, (True, False), strict=True):
+        part.suptitle(text if len(shown) else f"{text[:3]} no {text[4:6]}", fontsize=11)
+        if len(shown):
             axes = part.subplots(3, columns, squeeze=False)
-            _show_errors(axes, tiles, which, unpacked(errors[which], tiles.side), inside=inside)
+            _show_errors(axes, tiles, shown, unpacked(errors[shown], tiles.side), inside=inside)
     return save(figure, Path(path))
 
 

@@ -1,4 +1,4 @@
-"""The curves of a two-stage training: figures 3-5 and 7-10 of the paper of :mod:`jido.methods.history`."""
+"""The curves of a two-stage training: figures 3-5 and 7-10 of the ginseng paper."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from jido.io import replacing
-from jido.methods.history import (
+from jido.methods.figures.history import (
     BASELINE,
     SHARED,
     Rows,

@@ -15,7 +15,7 @@ from jido.methods.figures.pictures import (
     stages_picture,
     to_rgb,
 )
-from jido.methods.figures.pieces import distinct, false_pieces, recovered_pieces
+from jido.methods.figures.pieces import MOST, distinct, false_pieces, recovered_pieces
 
 RGB = (Band("red"), Band("green"), Band("blue"))
 SIDE = 32
@@ -136,6 +136,14 @@ def test_false_pieces_touch_no_truth():
     assert false_pieces(truth, stage1, np.array([block(overlaps), block()])) == []
 
 
+def test_of_very_many_pieces_the_largest_are_kept():
+    """A net that has hardly learned anything speckles its tiles; every piece holds a mask of the tile."""
+    speckled = np.array([block((1, 1, 4, 4)) | (np.indices((SIDE, SIDE)).sum(0) % 2 > 0)] * 3)
+    found = false_pieces(speckled & False, speckled & False, speckled)
+    assert len(found) == MOST
+    assert [piece.pixels for piece in found[:4]] == [21, 21, 21, 1]
+
+
 def test_what_overlapping_tiles_show_twice_is_shown_once():
     tiles = tiles_of([block()] * 4, source=np.array(["a", "a", "a", "b"]), place=np.array(
         [[0, 0], [0, 8], [0, 24], [0, 0]]
@@ -155,6 +163,15 @@ def test_the_gallery_shows_the_worst_tiles_of_both_kinds(tmp_path, drawn):
     assert [text for text in drawn if text.endswith(" px")] == ["9 px", "4 px", "16 px", "1 px"]
     assert any("inside the target, 5.1 % of its" in text for text in drawn)  # 13 of 256
     assert any("image_1.tif" in text for text in drawn)
+
+
+def test_the_gallery_is_of_the_tiles_that_errors_were_collected_on(tmp_path, drawn):
+    masks = np.array([block((0, 0, 8, 8))] * 3)
+    errors = np.array([block((0, 0, 2, 2)), block((0, 0, 8, 8)), block()])
+    error_gallery(tiles_of(masks), packed(errors), tmp_path / "gallery.png", which=np.array([0, 2]))
+    assert [text for text in drawn if text.endswith(" px")] == ["4 px"]
+    assert any("inside the target, 3.1 % of its" in text for text in drawn)  # 4 of 128
+    assert not any("image_1.tif" in text for text in drawn)
 
 
 @pytest.mark.parametrize(

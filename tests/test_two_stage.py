@@ -95,6 +95,9 @@ def test_moments_are_those_of_the_pixels_with_data():
     known = tiles.images.transpose(1, 0, 2, 3)[:, valid]
     assert mean == pytest.approx(known.mean(1), rel=1e-6)
     assert sd == pytest.approx(known.std(1), rel=1e-5)
+    few = np.array([2, 9, 5])
+    for some, subset in zip(tiles.moments(few, at_once=2), tiles.subset(few).moments(), strict=True):
+        assert some == pytest.approx(subset)
 
 
 # -- errors ------------------------------------------------------------------------------------

@@ -87,7 +87,10 @@ def print_assessment(result: dict[str, Any], reference: str) -> None:
     inside = f"{result['overlap'] * 100:.1f} % of them inside the training labels of this map"
     if result["independent"] is None:
         inside = "training labels of this map unknown (give --training)"
-    groups = f"squares of {result['block']} x {result['block']} cells" if "block" in result else "groups"
+    many = "s" * (result["groups"] != 1)
+    groups = f"group{many}"
+    if "block" in result:
+        groups = f"square{many} of {result['block']} x {result['block']} cells"
     print(f"Reference {reference}: {result['cells']:,} cells in {result['groups']} {groups}, {inside}.")
     if result["unmapped"]:
         print(
@@ -115,7 +118,7 @@ def print_assessment(result: dict[str, Any], reference: str) -> None:
         print(f"Target, by counting: {mapped} on the map, {there} in the reference.")
     if "outside_training" in result:
         part = result["outside_training"]
-        rest = f"{part['groups']} groups wholly outside the training labels"
+        rest = f"{part['groups']} group{'s' * (part['groups'] != 1)} wholly outside the training labels"
         print(f"\nOnly the {rest} ({part['cells']:,} cells):")
         rows = [[NAMES.get(k, k), text(v)] for k, v in part["metrics"].items()]
         print_table(["agreement", "value [95 % interval]"], rows)

@@ -86,7 +86,9 @@ def train(
     if told["without_cells"]:
         note(f"warning: {told['without_cells']} of {told['given']} labels gave no cell.", quiet=quiet)
     if told["merged_groups"]:
-        text = f"{told['merged_groups']} groups touch another one of their class and are judged with it."
+        many = told["merged_groups"]
+        said = "group touches" if many == 1 else "groups touch"
+        text = f"{many} {said} another one of their class and are judged with it."
         note(f"note: {text}", quiet=quiet)
     if json:
         result = {"model": str(output), **{k: evaluation[k] for k in ("metrics", "folds", "seconds")}}

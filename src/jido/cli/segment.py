@@ -135,7 +135,7 @@ def train(
     settings = load_config(config, preset=preset.value, seed=seed, given=given)
     if case:
         settings = settings.case(case.value)
-    require_trainable(settings, tile or settings.tile)
+    require_trainable(settings, settings.tile)
     scheme = binary_scheme(name)
     found = read_labels(labels, scheme=scheme, layer=layer, crs=crs, one_class=True) if labels else None
     with working_folder(output, restart=restart) as work, progress_bar(quiet=quiet or json) as progress:

@@ -150,12 +150,13 @@ def statement(evaluation: dict[str, Any]) -> str:
         return "Nobody has judged this model: how good the map is, is not known."
     folds, metrics = evaluation["folds"], evaluation["metrics"]
     name = "iou" if "iou" in metrics else "oa"
+    groups = f"{evaluation['groups']} group{'s' * (evaluation['groups'] != 1)}"
     if "judged_on" in evaluation:
         return (
             f"{NAMES[name]} {text(metrics[name])}, judged on {evaluation['judged_on']}: "
-            f"{evaluation['groups']} groups ({folds['kind']})."
+            f"{groups} ({folds['kind']})."
         )
     return (
-        f"{NAMES[name]} {text(metrics[name])} on {evaluation['groups']} groups of labels, each judged by "
+        f"{NAMES[name]} {text(metrics[name])} on {groups} of labels, each judged by "
         f"a model that had not seen it ({folds['k']} folds, {folds['kind']})."
     )

@@ -15,16 +15,21 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def read_settings(
-    kind: type[Settings], path: str | Path | None, preset: Mapping[str, Any], **defaults: Any
+    kind: type[Settings],
+    path: str | Path | None,
+    preset: Mapping[str, Any],
+    *,
+    given: Mapping[str, Any] | None = None,
+    **defaults: Any,
 ) -> Settings:
-    """``defaults``, overruled by a preset, overruled by a TOML file.
+    """``defaults``, overruled by a preset, overruled by a TOML file, overruled by what is ``given``.
 
     Raises:
         ModelError: when the file cannot be read or holds a setting that does not exist.
     """
     try:
         read = tomllib.loads(Path(path).read_text(encoding="utf-8")) if path is not None else {}
-        return kind(**{**defaults, **preset, **read})
+        return kind(**{**defaults, **preset, **read, **(given or {})})
     except ValidationError as err:
         wrong = "; ".join(f"{e['loc'][0]}: {e['msg']}" for e in err.errors())
         known = ", ".join(kind.model_fields)

@@ -135,8 +135,7 @@ def load_config(
     Raises:
         ModelError: when the file cannot be read or holds a setting that does not exist.
     """
-    found = read_settings(TwoStageConfig, path, PRESETS[preset], **defaults)
-    return TwoStageConfig(**{**found.model_dump(), **(given or {})})
+    return read_settings(TwoStageConfig, path, PRESETS[preset], given=given, **defaults)
 
 
 Factory = Callable[[int, int], "Net"]
@@ -167,12 +166,9 @@ def require_trainable(config: TwoStageConfig, side: int) -> None:
 
     if config.loss not in LOSSES:
         raise ModelError(f"There is no loss {config.loss!r}: use one of {', '.join(LOSSES)}.")
-    if not net.per_pixel:
-        raise ModelError(f"The net {config.net!r} has no answer for each pixel: use unet or resunet.")
     if side % net.divisor:
         raise ModelError(
-            f"Tiles of {side} pixels cannot be halved {config.depth} times: give a multiple of {net.divisor} "
-            "with --tile, or a smaller depth."
+            f"Tiles of {side} pixels do not suit {config.depth} halvings: give a multiple of {net.divisor}."
         )
 
 

@@ -123,7 +123,7 @@ def train(
     from jido.labels import binary_scheme
     from jido.methods.figures import require_figures_place, write_figures
     from jido.methods.segment import train_segmentation
-    from jido.methods.two_stage import load_config, require_trainable
+    from jido.methods.two_stage import load_config, require_net
 
     if (masks is None) == (labels is None):
         raise LabelsError("Give either --masks or --labels, which say where the target is.")
@@ -135,7 +135,7 @@ def train(
     settings = load_config(config, preset=preset.value, seed=seed, given=given)
     if case:
         settings = settings.case(case.value)
-    require_trainable(settings, settings.tile)
+    require_net(settings, settings.tile)
     scheme = binary_scheme(name)
     found = read_labels(labels, scheme=scheme, layer=layer, crs=crs, one_class=True) if labels else None
     with working_folder(output, restart=restart) as work, progress_bar(quiet=quiet or json) as progress:

@@ -17,7 +17,7 @@ from jido.labels import ClassScheme, binary_scheme
 from jido.methods.errors import ErrorMask
 from jido.methods.net import NetConfig, NetModel
 from jido.methods.stage import PRECONDITION, Data, Stage
-from jido.methods.two_stage import TwoStage, TwoStageConfig, require_trainable
+from jido.methods.two_stage import TwoStage, TwoStageConfig, require_net
 from jido.stats.binary import (
     average_precision_figure,
     best_threshold,
@@ -118,7 +118,7 @@ def train_segmentation(
         progress: told the epochs.
     """
     start = time.perf_counter()
-    require_trainable(config, tiles.side)
+    require_net(config, tiles.side)
     part = split.part
     data = Data(tiles, np.flatnonzero(part == "train"), np.flatnonzero(part == "val"))
     judged = np.flatnonzero(part == "test")

@@ -154,7 +154,7 @@ def net_factory(config: TwoStageConfig) -> Factory:
     return build
 
 
-def require_trainable(config: TwoStageConfig, side: int) -> None:
+def require_net(config: TwoStageConfig, side: int) -> None:
     """Refuse settings with which no training can begin, before tiles are cut.
 
     Raises:

@@ -14,7 +14,7 @@ from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 
 from jido.errors import ImageError, JidoError, LabelsError
-from jido.geo import Band, Window, pixel_size_m
+from jido.geo import Band, Window, pixel_size_m, same_place
 from jido.io import Scene
 from jido.io.archives import Listed
 from jido.io.masks import MaskFile
@@ -96,10 +96,7 @@ def _require_one_grid(sheet: Sheet, mask: MaskFile) -> None:
         )
     if one.crs is None or other.crs is None:
         return
-    moved = ~one.affine * other.affine
-    corners = [(0, 0), (one.shape.x, 0), (0, one.shape.y)]
-    shift = max(abs(np.subtract(moved * corner, corner)).max() for corner in corners)
-    if shift > SHIFT or not one.crs.proj.equals(other.crs.proj, ignore_axis_order=True):
+    if not same_place(other, one, cells=SHIFT):
         raise ImageError(
             f"{mask.path} ({there} pixels, {other.crs}) lies on another grid than its image "
             f"{sheet.item.path} ({here} pixels, {one.crs}): bring it to the grid of its image"

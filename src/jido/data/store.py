@@ -155,14 +155,9 @@ def _tiles(work: Path, record: Mapping[str, Any], labels: Labels | None) -> Tile
         source=np.array(record["images"])[rows[:, 0]],
         place=rows[:, 1:],
         group=np.array(record["groups"])[rows[:, 0]],
-        bands=tuple(_band(**facts) for facts in record["bands"]),
+        bands=tuple(map(Band.from_dict, record["bands"])),
         pixel_m=None if record["pixel_m"] is None else tuple(record["pixel_m"]),
         radiometry=None if record["radiometry"] is None else Radiometry.from_dict(record["radiometry"]),
         labels=None if labels is None else labels.subset(np.array(record["touching"], dtype=np.int64)),
         notes=tuple(record["notes"]),
     )
-
-
-def _band(**facts: Any) -> Band:
-    limits = facts.pop("valid_range")
-    return Band(**facts, valid_range=None if limits is None else tuple(limits))

@@ -13,7 +13,7 @@ from jido.geo.clean import drop_small, hysteresis
 from jido.geo.indices import INDICES, Index
 from jido.geo.lattice import Tile, lattice, scaled
 from jido.geo.objects import NO_CLASS, Objects, trace_objects
-from jido.geo.raster import Raster, Window, pixel_size_m
+from jido.geo.raster import Raster, Window, pixel_size_m, same_place
 
 __all__ = [
     "INDICES",
@@ -36,6 +36,7 @@ __all__ = [
     "lattice",
     "neighbourhood_mean_sd",
     "pixel_size_m",
+    "same_place",
     "scaled",
     "trace_objects",
     "unique_names",

@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,12 @@ class Band:
     wavelength_nm: float | None = None
     unit: str = ""
     valid_range: tuple[float, float] | None = None
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Band:
+        """The opposite of ``dataclasses.asdict``, after a way through JSON."""
+        limits = facts["valid_range"]
+        return cls(**{**facts, "valid_range": None if limits is None else (limits[0], limits[1])})
 
     def renamed(self, name: str) -> Band:
         """The same band under another name."""

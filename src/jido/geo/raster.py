@@ -133,3 +133,19 @@ def pixel_size_m(geobox: GeoBox) -> tuple[float, float]:
         if not (abs(along / stated[0] - 1) > 0.01 or abs(across / stated[1] - 1) > 0.01):
             return stated
     return float(along), float(across)
+
+
+def same_place(one: GeoBox, other: GeoBox, *, cells: float) -> bool:
+    """Whether grids of one size lie on each other; those without a CRS do.
+
+    Args:
+        one: a grid.
+        other: a grid of as many rows and columns.
+        cells: by which corners may lie beside each other.
+    """
+    if one.crs is None or other.crs is None:
+        return one.crs is None and other.crs is None
+    corners = [(0, 0), (one.shape.x, 0), (0, one.shape.y)]
+    moved = ~other.affine * one.affine
+    shift = max(abs(np.subtract(moved * corner, corner)).max() for corner in corners)
+    return bool(shift <= cells) and one.crs.proj.equals(other.crs.proj, ignore_axis_order=True)

@@ -143,7 +143,7 @@ class Package:
             return cls(
                 method=facts["method"],
                 config=facts["config"],
-                bands=tuple(Band(**{**b, "valid_range": _pair(b["valid_range"])}) for b in facts["bands"]),
+                bands=tuple(map(Band.from_dict, facts["bands"])),
                 scheme=scheme,
                 pixel_m=_pair(facts["pixel_m"]),
                 labels=read_written(folder / LABELS, scheme) if facts["training_labels"] else None,

@@ -19,7 +19,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.windows import Window as DiskWindow
 
 from jido.errors import ImageError, LabelsError
-from jido.geo import Window, lattice, pixel_size_m
+from jido.geo import Window, lattice, pixel_size_m, same_place
 from jido.io import mask_target
 from jido.io.masks import MaskFile, Target
 from jido.labels import ClassScheme, Labels
@@ -178,7 +178,7 @@ def _mask(mask: MaskFile, target: Target, grid: GeoBox, path: str | Path) -> Sai
             f"{mask.path} has {height} x {width} cells (rows x columns) and {path} has {rows} x {cols}: give "
             "a mask on the cells of the map."
         )
-    if not _same_place(mask.geobox, grid):
+    if not same_place(mask.geobox, grid, cells=SHIFT):
         raise LabelsError(
             f"{mask.path} has {height} x {width} cells as {path}, but lies on another grid "
             f"({_words(mask.geobox)} and not {_words(grid)}): write it on the grid of the map."
@@ -190,16 +190,6 @@ def _mask(mask: MaskFile, target: Target, grid: GeoBox, path: str | Path) -> Sai
         return np.where(known, mask.read(window, target).astype(np.uint8), np.uint8(UNKNOWN))
 
     return said
-
-
-def _same_place(one: GeoBox, other: GeoBox) -> bool:
-    """Whether grids of one size lie on each other; those without CRS do."""
-    if one.crs is None or other.crs is None:
-        return one.crs is None and other.crs is None
-    corners = [(0, 0), (other.shape.x, 0), (0, other.shape.y)]
-    moved = ~other.affine * one.affine
-    shift = max(abs(np.subtract(moved * corner, corner)).max() for corner in corners)
-    return shift < SHIFT and one.crs.proj.equals(other.crs.proj, ignore_axis_order=True)
 
 
 def _words(grid: GeoBox) -> str:

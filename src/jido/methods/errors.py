@@ -10,7 +10,7 @@ from scipy.ndimage import binary_dilation, binary_erosion
 from jido.data.tiles import Tiles, packed
 
 if TYPE_CHECKING:
-    from jido.nets.heads import Head
+    from jido.nets import Head
 
 
 class ErrorMask:

@@ -31,7 +31,7 @@ from jido.geo import Band
 from jido.geo.radiometry import Radiometry
 from jido.io import TENSORS, Package, Sample, load_tensors, mlm_item, package_id, write_tensors
 from jido.labels import ClassScheme, Labels
-from jido.nets import load_net
+from jido.nets import Combine, Head, load_net
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,10 +64,10 @@ class NetConfig(BaseModel):
     tile: PositiveInt = Field(256, description="side in pixels of what is predicted at once")
     overlap: NonNegativeInt = Field(64, description="pixels that tiles of a net with a class per pixel share")
     batch: PositiveInt = Field(1, description="tiles predicted together")
-    heads: tuple[Literal["error", "missed", "false_alarm"], ...] = Field(
+    heads: tuple[Head, ...] = Field(
         (), description="what outputs after the first, the target, have learned: see jido.nets.heads"
     )
-    combine: Literal["union", "mean", "signed", "target"] = Field("union", description="how heads count")
+    combine: Combine = Field("union", description="how heads count")
     threshold: float = Field(0.5, gt=0, lt=1, description="score from which a pixel is target; becomes .5")
 
     @model_validator(mode="after")

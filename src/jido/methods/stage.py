@@ -20,12 +20,12 @@ from jido.data.tiles import Tiles, batches, draw_epoch, packed, unpacked
 from jido.errors import ModelError
 from jido.io import Progress
 from jido.methods.errors import ErrorMask
+from jido.nets import Combine, Head
 from jido.stats.binary import BINS, best_threshold, binary_summary, counts_at, score_histogram
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from jido.nets.heads import Head
     from jido.train import Learner
 
 LOG = logging.getLogger("jido")
@@ -55,8 +55,8 @@ class StageConfig(BaseModel):
     seed: NonNegativeInt = 0
     passes: PositiveInt = Field(3, description="passes over the tiles in an epoch that collects errors")
     every: PositiveInt | None = Field(None, description="steps from one pass to the next, instead of passes")
-    heads: tuple[Literal["error", "missed", "false_alarm"], ...] = ("error",)
-    combine: Literal["union", "mean", "signed", "target"] = "union"
+    heads: tuple[Head, ...] = ("error",)
+    combine: Combine = "union"
 
     @model_validator(mode="after")
     def _heads(self) -> StageConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from jido.errors import ModelError
 
@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     from jido.nets.blocks import Net
+
+Head = Literal["error", "missed", "false_alarm"]
+"""What an output after the first, the target, has learned: see :mod:`jido.nets.heads`."""
+
+Combine = Literal["union", "mean", "signed", "target"]
+"""How heads count for the score of the target."""
 
 NETS = {
     "unet": "jido.nets.unet:UNet",

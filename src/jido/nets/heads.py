@@ -6,13 +6,10 @@ training erred: anywhere (``error``), by a miss (``missed``), by a false alarm (
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Head = Literal["error", "missed", "false_alarm"]
-Combine = Literal["union", "mean", "signed", "target"]
+from jido.nets import Combine, Head
 
 SIGNS: dict[Head, int] = {"missed": 1, "false_alarm": -1}
 

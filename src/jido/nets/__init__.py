@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 Head = Literal["error", "missed", "false_alarm"]
 """What an output after the first, the target, has learned: see :mod:`jido.nets.heads`."""
 
+Setting = int | float | str
+"""What the constructor of a net takes."""
+
 Combine = Literal["union", "mean", "signed", "target"]
 """How heads count for the score of the target."""
 
@@ -23,11 +26,15 @@ NETS = {
     "unet": "jido.nets.unet:UNet",
     "resunet": "jido.nets.unet:ResUNet",
     "patch": "jido.nets.patch:PatchNet",
+    "compact": "jido.nets.scene:CompactNet",
+    "balanced": "jido.nets.scene:BalancedNet",
+    "cbam": "jido.nets.scene:CBAMNet",
+    "baseline": "jido.nets.scene:BaselineNet",
 }
 """Name in a config -> the class of the net."""
 
 
-def build_net(name: str, **settings: int) -> Net:
+def build_net(name: str, **settings: Setting) -> Net:
     """A net with fresh weights, drawn from torch's random numbers.
 
     Args:
@@ -44,7 +51,7 @@ def build_net(name: str, **settings: int) -> Net:
         raise ModelError(f"The net {name!r} cannot be built ({err}): correct its settings.") from err
 
 
-def load_net(name: str, weights: Mapping[str, np.ndarray], **settings: int) -> Net:
+def load_net(name: str, weights: Mapping[str, np.ndarray], **settings: Setting) -> Net:
     """A net with these weights, by name; draws no random number.
 
     Raises:

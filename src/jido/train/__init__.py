@@ -1,6 +1,21 @@
-"""Training: one plain loop, its checkpoints, and augmentation of whole batches."""
+"""Training: one plain loop, its checkpoints, optimisers, and augmentation of whole batches."""
 
-from jido.train.augment import dihedral
+from jido.train.augment import PaperViews, all_symmetries, dihedral, turned_and_shifted
 from jido.train.loop import Learner, seeded, train
+from jido.train.muon import Muon, muon_and_adamw
+from jido.train.schedule import cosine, restarts, triangle
 
-__all__ = ["Learner", "dihedral", "seeded", "train"]
+__all__ = [
+    "Learner",
+    "Muon",
+    "PaperViews",
+    "all_symmetries",
+    "cosine",
+    "dihedral",
+    "muon_and_adamw",
+    "restarts",
+    "seeded",
+    "train",
+    "triangle",
+    "turned_and_shifted",
+]

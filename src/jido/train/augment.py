@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -20,3 +22,85 @@ def dihedral(images: Tensor, targets: Tensor, *, generator: torch.Generator) -> 
     turned = flags[2, :, None, None, None]
     images, targets = (torch.where(turned, x.transpose(2, 3), x) for x in (images, targets))
     return images, targets
+
+
+def turned_and_shifted(images: Tensor, *, shift: int, generator: torch.Generator) -> Tensor:
+    """Each image turned and mirrored (D4) and moved by up to ``shift`` pixels, mirrored at its rim.
+
+    One look-up of pixels for the whole batch, in the number type of the images, before they become
+    floats.
+
+    Args:
+        images: (B, C, S, S) of any type, on any device.
+        shift: pixels in both directions.
+        generator: of the draws, on the CPU.
+    """
+    side = images.shape[-1]
+    symmetry = torch.randint(8, (len(images),), generator=generator)
+    moved = torch.randint(-shift, shift + 1, (2, len(images), 1), generator=generator)
+    along = torch.arange(side) + moved  # (2, B, S)
+    along = torch.where(along < 0, -along, along)
+    rows, columns = torch.where(along >= side, 2 * (side - 1) - along, along)
+    places = rows[:, :, None] * side + columns[:, None, :]  # (B, S, S)
+    wanted = _symmetries(side)[symmetry]  # (B, S * S)
+    source = places.flatten(1).gather(1, wanted).to(images.device)
+    flat = images.flatten(2)
+    return flat.gather(2, source[:, None].expand_as(flat)).view(images.shape)
+
+
+@cache
+def _symmetries(side: int) -> Tensor:
+    """Where the pixels of each of the 8 symmetries of a square come from: (8, S * S)."""
+    places = torch.arange(side * side).view(side, side)
+    turned = [places.rot90(quarter) for quarter in range(4)]
+    return torch.stack([view.flatten() for one in turned for view in (one, one.flip(1))])
+
+
+def all_symmetries(images: Tensor) -> list[Tensor]:
+    """The 8 turned and mirrored views of images (B, C, S, S)."""
+    turned = [images.rot90(quarter, (2, 3)) for quarter in range(4)]
+    return [view for one in turned for view in (one, one.flip(3))]
+
+
+class PaperViews:
+    """The augmentation of the scene paper (Vir 2025, arXiv 2510.15527), for whole batches, by kornia.
+
+    Mirrored both ways, turned by up to 90 degrees, brightness, contrast, saturation and hue
+    changed, blurred, a rectangle erased. Saturation and hue are for images of three bands only;
+    others have their bands changed apart. Draws come from torch's own state.
+
+    Args:
+        channels: of the images.
+    """
+
+    def __init__(self, channels: int) -> None:
+        import kornia.augmentation as ka
+
+        colour = ka.ColorJitter(0.3, 0.3, 0.3, 0.1, p=1.0) if channels == 3 else _bands_changed
+        self._steps = [
+            ka.RandomHorizontalFlip(p=0.5),
+            ka.RandomVerticalFlip(p=0.5),
+            ka.RandomRotation(90.0, p=1.0),
+            colour,
+            ka.RandomGaussianBlur((3, 3), (0.1, 2.0), p=1.0),
+        ]
+        self._erase = ka.RandomErasing(p=0.5)
+
+    def __call__(self, images: Tensor, *, mean: Tensor, sd: Tensor) -> Tensor:
+        """Changed and normalised images.
+
+        Args:
+            images: (B, C, S, S) float32, 0..1.
+            mean: (C, 1, 1) of each band over the training images, 0..1.
+            sd: (C, 1, 1) standard deviation of each band.
+        """
+        for step in self._steps:
+            images = step(images)
+        return self._erase((images - mean) / sd)
+
+
+def _bands_changed(images: Tensor) -> Tensor:
+    """Brightness and contrast of each band of each image changed by up to .3."""
+    gain, offset = (torch.rand(2, *images.shape[:2], 1, 1, device=images.device) * 2 - 1) * 0.3
+    mean = images.mean((2, 3), keepdim=True)
+    return (images - mean) * (1 + gain) + mean * (1 + offset)

@@ -7,10 +7,12 @@ goes on from its checkpoint ends with the same bits as one that was not.
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import compress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,21 +27,29 @@ logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would anno
 
 Precision = Literal["fp32", "bf16"]
 Batch = tuple[Tensor, Tensor]
-"""Images (B, C, H, W) and targets (B, K, H, W), float32, on any device."""
+"""Images (B, C, H, W) float32 and what the loss takes as targets, on any device."""
 
 
 class Learner:
     """A net, its loss, its optimiser, and how many epochs it has behind it.
 
-    Adam with the fixed learning rate of the ginseng paper. Devices and precision are Lightning
-    Fabric's; images go through the net in channels-last order.
+    Devices and precision are Lightning Fabric's; images go through the net in channels-last order.
 
     Args:
         net: the net, with its first weights.
         loss: takes logits and targets, gives a scalar.
-        learning_rate: of Adam.
+        learning_rate: of Adam, where no other optimisers are given: that of the ginseng paper.
+        optimisers: makes one or more for the net; each weight belongs to one of them.
+        schedule: number of a step, from 0 -> factor of all learning rates.
+        average: share of the running mean of the weights that is kept in a step; what it holds is judged
+            and given away in place of the last weights (EMA). None without it.
         precision: ``bf16`` computes convolutions in bfloat16 and keeps weights in float32.
         accelerator: of Fabric: ``auto``, ``cpu``, ``cuda``.
+
+    Attributes:
+        net: what learns.
+        judged: what is judged and given away: the mean of the weights, or ``net``.
+        scale: one more factor of all learning rates, for whoever lowers them on the way.
     """
 
     def __init__(
@@ -48,6 +58,9 @@ class Learner:
         loss: nn.Module,
         *,
         learning_rate: float = 1e-3,
+        optimisers: Callable[[Net], Sequence[torch.optim.Optimizer]] | None = None,
+        schedule: Callable[[int], float] | None = None,
+        average: float | None = None,
         precision: Precision = "bf16",
         accelerator: str = "auto",
     ) -> None:
@@ -57,9 +70,13 @@ class Learner:
         )
         module: Any = net  # torch's annotations do not know memory_format here
         module.to(memory_format=torch.channels_last)
-        self.net, self.loss, self.epoch = net, loss, 0
-        optimiser = torch.optim.Adam(net.parameters(), lr=learning_rate)
-        self._module, self.optimiser = self.fabric.setup(net, optimiser)
+        self.net, self.loss = net, loss
+        self.epoch, self.steps, self.scale = 0, 0, 1.0
+        self.schedule, self.average = schedule, average
+        made = optimisers(net) if optimisers else [torch.optim.Adam(net.parameters(), lr=learning_rate)]
+        self._first_rates = [[group["lr"] for group in one.param_groups] for one in made]
+        self._module, *self.optimisers = self.fabric.setup(net, *made)
+        self.judged: Net = net if average is None else copy.deepcopy(net)
         self._quick: Net | None = None
 
     @property
@@ -68,20 +85,39 @@ class Learner:
         return self.fabric.device
 
     def step(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """One step of the optimiser; gives the loss (scalar) and the logits before it."""
+        """One step of the optimisers; gives the loss (scalar) and the logits before it."""
         self._quick = None
         self._module.train()
+        factor = self.scale * (self.schedule(self.steps) if self.schedule else 1.0)
+        for optimiser, rates in zip(self.optimisers, self._first_rates, strict=True):
+            optimiser.zero_grad(set_to_none=True)
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
         logits = self._module(self._placed(images))
         loss = self.loss(logits, targets.to(self.device))
-        self.optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self.steps += 1
+        if self.average is not None:
+            self._follow(self.average)
         return loss.detach(), logits.detach()
 
+    @torch.no_grad()
+    def _follow(self, kept: float) -> None:
+        """The mean of the weights moves towards them; quickly at first, when it holds little."""
+        kept = min(kept, (1 + self.steps) / (10 + self.steps))
+        means, values = (list(net.state_dict().values()) for net in (self.judged, self.net))
+        floats = [value.is_floating_point() for value in values]
+        torch._foreach_lerp_(list(compress(means, floats)), list(compress(values, floats)), 1 - kept)
+        for mean, value in zip(means, values, strict=True):
+            if not mean.is_floating_point():
+                mean.copy_(value)
+
     def logits(self, images: Tensor) -> Tensor:
-        """What the net says of images (B, C, H, W) now: logits (B, K, H, W) float32, in evaluation."""
+        """What the judged net says of images (B, C, H, W) now: logits (B, K, ...) float32."""
         if self._quick is None:
-            self._quick = folded(self.net.eval())
+            self._quick = folded(self.judged.eval())
         with torch.inference_mode(), self.fabric.autocast():
             return self._quick(self._placed(images)).float()
 
@@ -89,29 +125,32 @@ class Learner:
         return images.to(self.device, memory_format=torch.channels_last)
 
     def weights(self) -> dict[str, Tensor]:
-        """A copy of the weights, on the CPU."""
-        return {name: value.detach().cpu().clone() for name, value in self.net.state_dict().items()}
+        """A copy of the weights of the judged net, on the CPU."""
+        return {name: value.detach().cpu().clone() for name, value in self.judged.state_dict().items()}
 
     def put(self, weights: Mapping[str, Tensor], *, grown: bool = False) -> None:
-        """Put weights into the net.
+        """Put weights into the net, and into the mean of them.
 
         Args:
             weights: as :meth:`weights` gives them.
             grown: of a net with fewer outputs; the further ones keep the weights that they have.
         """
-        held = self.net.state_dict()
         with torch.no_grad():
-            for name, value in weights.items():
-                place = held[name][: len(value)] if grown and value.ndim else held[name]
-                place.copy_(value)
+            for held in (self.net.state_dict(), self.judged.state_dict()):
+                for name, value in weights.items():
+                    place = held[name][: len(value)] if grown and value.ndim else held[name]
+                    place.copy_(value)
         self._quick = None
 
     def save(self, path: Path, **extra: Any) -> None:
         """Write all that the next epoch depends on, in one step; ``extra`` of plain values and tensors."""
         state = {
             "net": self.net.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "mean": None if self.average is None else self.judged.state_dict(),
+            "optimisers": [one.state_dict() for one in self.optimisers],
             "epoch": self.epoch,
+            "steps": self.steps,
+            "scale": self.scale,
             "extra": extra,
         }
         fresh = path.with_suffix(".new")
@@ -125,8 +164,12 @@ class Learner:
         """Go on from a file of :meth:`save`; gives its ``extra``. Runs no code from the file."""
         state = torch.load(path, map_location="cpu", weights_only=True)
         self.net.load_state_dict(state["net"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.epoch, self._quick = state["epoch"], None
+        if self.average is not None:
+            self.judged.load_state_dict(state["mean"])
+        for optimiser, held in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(held)
+        self.epoch, self.steps, self.scale = state["epoch"], state["steps"], state["scale"]
+        self._quick = None
         return state["extra"]
 
 
@@ -136,7 +179,8 @@ def train(
     *,
     until: int,
     after_step: Callable[[int, Tensor, Tensor], None] | None = None,
-    after_epoch: Callable[[float], None] | None = None,
+    after_epoch: Callable[[float], bool | None] | None = None,
+    seed: int = 0,
 ) -> None:
     """Epochs until the learner has ``until`` of them behind it.
 
@@ -145,18 +189,21 @@ def train(
         batches: number of an epoch, from 1 -> its batches.
         until: the last epoch.
         after_step: told the number of the step, from 1, the logits before it and its targets.
-        after_epoch: told the mean loss of the steps, once ``learner.epoch`` has been raised.
+        after_epoch: told the mean loss of the steps, once ``learner.epoch`` has been raised; the
+            training ends when it says true.
+        seed: with the number of an epoch, of what nets and augmentation draw in it.
     """
     while learner.epoch < until:
         losses: list[Tensor] = []
-        for step, (images, targets) in enumerate(batches(learner.epoch + 1), start=1):
-            loss, logits = learner.step(images, targets)
-            losses.append(loss)
-            if after_step:
-                after_step(step, logits, targets)
+        with seeded(seed * 100_003 + learner.epoch):
+            for step, (images, targets) in enumerate(batches(learner.epoch + 1), start=1):
+                loss, logits = learner.step(images, targets)
+                losses.append(loss)
+                if after_step:
+                    after_step(step, logits, targets)
         learner.epoch += 1
-        if after_epoch:
-            after_epoch(torch.stack(losses).mean().item())
+        if after_epoch and after_epoch(torch.stack(losses).mean().item()):
+            return
 
 
 @contextmanager

@@ -245,6 +245,29 @@ def test_everything_outside_the_polygons_is_background(
     assert f"{true.sum():,} cells ({true.sum() / 100:.2f} ha) in the reference" in words
 
 
+@pytest.mark.parametrize("column", ["class", "kind"])
+def test_polygons_that_name_the_target_alone_say_the_same(
+    jido: Callable[..., Run], map_: Path, said: np.ndarray, true: np.ndarray, tmp_path: Path, column: str
+):
+    boxes = squares(true)
+    shapes = write_shapes(tmp_path / "fields.gpkg", *boxes, **{column: ["FIELD"] * len(boxes)})
+    words = ["assess", map_, "--reference", shapes] + ["--class-field", column] * (column == "kind")
+    run = jido(*words, "--json")
+    require_counts(run.json, said, true)
+    assert "everything outside the polygons is background" in run.json["design"]
+    assert "fields.gpkg knows field alone, so everything outside its polygons counts as background" in run.err
+    area = write_shapes(tmp_path / "area.gpkg", box_of(slice(0, 20), slice(8, 40)))
+    assert jido(*words, "--within", area, "--json", "--quiet").json["cells"] == 20 * 32
+
+
+def test_polygons_without_a_class_among_those_of_the_target_may_be_anything(
+    jido: Callable[..., Run], map_: Path, tmp_path: Path
+):
+    boxes = box_of(slice(0, 10), slice(0, 10)), box_of(slice(20, 30), slice(0, 10))
+    shapes = write_shapes(tmp_path / "fields.gpkg", *boxes, **{"class": ["field", None]})
+    assert jido("assess", map_, "--reference", shapes, "--json", "--quiet").json["cells"] == 100
+
+
 def test_only_cells_within_are_judged(
     jido: Callable[..., Run], map_: Path, said: np.ndarray, true: np.ndarray, tmp_path: Path
 ):
@@ -424,6 +447,9 @@ def test_figures_of_one_split_stand_in_report_and_assessment(
     mask = write_mask(tmp_path / "mask.tif", true.astype(np.uint8))
     words = jido("assess", path, "--reference", mask, "--quiet").out
     assert words.startswith("Held-out figure of the model (tiles by field):\n  IoU of the target: 0.500")
+    assert "the figure to quote" in words
+    path = mapped(tmp_path, said, judged=judged | {"folds": judged["folds"] | {"leaks": True}})
+    assert "the figure to quote" not in jido("assess", path, "--reference", mask, "--quiet").out
 
 
 def test_the_json_has_no_nan(jido: Callable[..., Run], map_: Path, tmp_path: Path):

@@ -20,10 +20,13 @@ from jido.methods.figures.history import COLUMNS, stage1_of
 NAMES = ["loss", "iou", "stability", "fn_tp", "fp_tp", "cfdr"]
 
 
-def row(run, stage, epoch, iou=0.5, *, fn_tp=0.25, fp_tp=0.125, cfdr=None, loss=0.1, train_iou=0.9):
+def row(
+    run, stage, epoch, iou=0.5, *, fn_tp=0.25, fp_tp=0.125, cfdr=None, loss=0.1, val_loss=0.2, train_iou=0.9
+):
     held = {"iou": iou, "precision": 0.5, "recall": None, "fn_tp": fn_tp, "fp_tp": fp_tp}
     return {
-        "run": run, "stage": stage, "epoch": epoch, "loss": loss, "train_iou": train_iou, **held, "cfdr": cfdr
+        "run": run, "stage": stage, "epoch": epoch, "loss": loss, "val_loss": val_loss,
+        "train_iou": train_iou, **held, "cfdr": cfdr
     }  # fmt: skip
 
 
@@ -69,7 +72,7 @@ def test_further_numbers_stand_behind_and_what_lacks_is_empty(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "run,stage\nA,1\n", ",".join(COLUMNS) + "\nA,one" + ",1" * 9 + "\n", None]
+    "text", ["", "run,stage\nA,1\n", ",".join(COLUMNS) + "\nA,one" + ",1" * 10 + "\n", None]
 )
 def test_what_is_no_history_is_said(tmp_path, text):
     if text is not None:
@@ -192,6 +195,23 @@ def test_every_figure_is_drawn(tmp_path, rows, broad):
     files = draw_curves(rows, tmp_path / "figures")
     assert files == [tmp_path / "figures" / f"{name}.png" for name in NAMES]
     assert size(files[1])[0] == (1100 if broad else 850)
+
+
+def test_the_loss_on_held_out_tiles_is_drawn_where_it_is_known(tmp_path, monkeypatch):
+    drawn = []
+
+    def keep(figure, *_, **__):
+        drawn.append([line.get_label() for axis in figure.axes for line in axis.lines])
+        return tmp_path
+
+    monkeypatch.setattr("jido.methods.figures.curves.save", keep)
+    older = [{name: value for name, value in one.items() if name != "val_loss"} for one in trunk()]
+    for rows in ([*trunk(), *second("two-stage")], older):
+        draw_curves(rows, tmp_path)
+    names = [
+        f"{run}, {tiles} tiles" for run in ("stage 1", "two-stage") for tiles in ("training", "held-out")
+    ]
+    assert (drawn[0], drawn[6]) == (names, names[:1])
 
 
 def test_a_figure_has_the_same_bytes_every_time(tmp_path):

@@ -120,7 +120,7 @@ def test_an_image_of_whole_tiles_is_cut_without_overlap(tmp_path):
 def test_numbers_keep_their_type_or_become_float32(tmp_path):
     masks = [written(tmp_path / "m" / f"{name}.tif", blob(16, 16)) for name in "ab"]
     one = written(tmp_path / "a.tif", noise(0, 16, 16, dtype=np.uint16) * 200, photometric="RGB")
-    two = written(tmp_path / "b.tif", noise(1, 16, 16))
+    two = written(tmp_path / "b.tif", noise(1, 16, 16, dtype=np.int16), photometric="RGB")
     assert cut_tiles([one], masks=masks[:1], work=tmp_path / "1", side=16).images.dtype == np.uint16
     tiles = cut_tiles([one, two], masks=masks, work=tmp_path / "2", side=16)
     assert tiles.images.dtype == np.float32
@@ -398,18 +398,68 @@ def test_the_odd_image_is_named(tmp_path):
     with pytest.raises(ImageError, match=r"odd\.tif has pixels of 1\.3 m but the others have 1\.05 m"):
         cut(folders, tmp_path / "w")
     written(folders[0] / "odd.tif", noise(0, 16, 16, 5), grid(16, 16))
-    with pytest.raises(ImageError, match=r"odd\.tif has the bands .*band4.* but the others have red, green"):
+    with pytest.raises(
+        ImageError, match=r"odd\.tif has the bands .*band4.* but .*a\.tif, have the bands red,"
+    ):
         cut(folders, tmp_path / "w")
     tiles = cut(folders, tmp_path / "w", skip_bad=True)
     assert set(tiles.source) == {"a.tif", "b.tif", "c.tif"}
 
 
-def test_images_of_one_place_in_two_groups_are_told(tmp_path):
-    for name, left in (("a", 500_000), ("b", 500_008)):
+def test_images_of_8_and_of_16_bits_are_not_mixed(tmp_path):
+    for name, dtype in (("a", np.uint8), ("b", np.uint8), ("odd", np.uint16)):
+        written(tmp_path / "i" / f"{name}.tif", noise(0, 16, 16, dtype=dtype), photometric="RGB")
+        written(tmp_path / "m" / f"{name}.tif", blob(16, 16))
+    folders = tmp_path / "i", tmp_path / "m"
+    with pytest.raises(ImageError, match=r"odd\.tif has .*more than 8 bits but .*a\.tif, have 8-bit .*-ot"):
+        cut(folders, tmp_path / "w")
+    tiles = cut(folders, tmp_path / "w", skip_bad=True)
+    assert set(tiles.source) == {"a.tif", "b.tif"}
+    assert tiles.images.dtype == np.uint8
+
+
+def test_a_mask_that_is_none_is_named_or_left_out(folders, tmp_path):
+    photo = np.random.default_rng(0).integers(0, 256, (3, *SIZES["a"])).astype(np.uint8)
+    written(folders[1] / "a.png", photo)
+    with pytest.raises(LabelsError, match=r"a\.png holds more than 1024 different values.*--skip-bad"):
+        cut(folders, tmp_path / "w")
+    tiles = cut(folders, tmp_path / "w", skip_bad=True)
+    assert set(tiles.source) == {"b.png", "c.png"}
+    assert tiles.notes[-1].startswith(f"Left out: {folders[1] / 'a.png'} holds more than")
+
+
+@pytest.fixture
+def neighbours(tmp_path):
+    """Four images side by side: a and b overlap by half, b and c by half, d lies elsewhere."""
+    for name, left in (("a", 0), ("b", 8), ("c", 16), ("d", 100)):
+        written(tmp_path / "i" / f"{name}.tif", noise(0, 16, 16), grid(16, 16, left=500_000 + left))
+        written(tmp_path / "m" / f"{name}.tif", blob(16, 16))
+    return tmp_path / "i", tmp_path / "m"
+
+
+def test_images_of_one_ground_are_one_group(neighbours, tmp_path):
+    for _ in range(2):  # the second time from disk
+        tiles = cut(neighbours, tmp_path / "w")
+        assert tiles.group.tolist() == ["a.tif", "a.tif", "a.tif", "d.tif"]
+        assert tiles.group_as_named.tolist() == ["a.tif", "b.tif", "c.tif", "d.tif"]
+        assert tiles.notes[-1].startswith("a.tif and b.tif show the same ground: 4 groups became 2")
+        assert tiles.subset([3, 0]).group_as_named.tolist() == ["d.tif", "a.tif"]
+
+
+def test_named_groups_of_one_ground_are_one_group(neighbours, tmp_path):
+    file = table(tmp_path / "g.csv", "image,site\na,X\nb,X\nc,Y\nd,Y\n")
+    tiles = cut(neighbours, tmp_path / "w", groups=f"{file}:site")
+    assert tiles.group.tolist() == ["X"] * 4
+    file = table(tmp_path / "g.csv", "image,site\na,X\nb,X\nc,X\nd,Y\n")
+    tiles = cut(neighbours, tmp_path / "w", groups=f"{file}:site")
+    assert (tiles.group.tolist(), tiles.group_as_named) == (["X", "X", "X", "Y"], None)
+
+
+def test_images_whose_rims_touch_stay_apart(tmp_path):
+    for name, left in (("a", 500_000), ("b", 500_016)):
         written(tmp_path / "i" / f"{name}.tif", noise(0, 16, 16), grid(16, 16, left=left))
         written(tmp_path / "m" / f"{name}.tif", blob(16, 16))
-    tiles = cut((tmp_path / "i", tmp_path / "m"), tmp_path / "w")
-    assert "a.tif and b.tif show the same ground" in tiles.notes[-1]
+    assert cut((tmp_path / "i", tmp_path / "m"), tmp_path / "w").group_as_named is None
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def test_the_card_tells_how_it_was_judged(folder):
     assert "4 folds, polygons kept whole" in card
     assert "LEAKS" not in card
     assert "| oa | 0.610 | 0.500 - 0.700 |" in card
-    assert "| oa_w | 0.800 | - - - |" in card
+    assert "| oa_w | 0.800 | - |" in card
     assert "B04, B08, VV" in card
     assert "3 bands of 10 x 10.25 m" in card
     assert "G Water" in card

@@ -15,7 +15,7 @@ from jido.methods.figures.pictures import (
     stages_picture,
     to_rgb,
 )
-from jido.methods.figures.pieces import MOST, distinct, false_pieces, recovered_pieces
+from jido.methods.figures.pieces import MOST, distinct, false_pieces, largest_pieces, recovered_pieces
 
 RGB = (Band("red"), Band("green"), Band("blue"))
 SIDE = 32
@@ -45,6 +45,11 @@ def tiles_of(masks, *, images=None, bands=RGB, **others):
         "bands": bands,
     }
     return Tiles(**(facts | others))
+
+
+def said(truth, stage1, stage2):
+    """What is said of tiles, asked for by their places."""
+    return lambda which: (truth[which], stage1[which], stage2[which])
 
 
 @pytest.fixture
@@ -144,6 +149,23 @@ def test_of_very_many_pieces_the_largest_are_kept():
     assert [piece.pixels for piece in found[:4]] == [17, 17, 17, 1]  # 9 and two on each side
 
 
+def test_the_largest_pieces_of_many_tiles_are_those_of_all_at_once(monkeypatch):
+    monkeypatch.setattr("jido.methods.figures.pieces.AT_ONCE", 3)
+    rng = np.random.default_rng(0)
+    truth, stage1, stage2 = (rng.random((8, SIDE, SIDE)) < share for share in (0.2, 0.1, 0.3))
+    which, seen = np.array([7, 0, 3, 5, 1, 2, 6, 4]), []
+
+    def says(some):
+        seen.append(len(some))
+        return truth[some], stage1[some], stage2[some]
+
+    found = largest_pieces(which, says, recovered_pieces, false_pieces)
+    whole = [find(truth[which], stage1[which], stage2[which]) for find in (recovered_pieces, false_pieces)]
+    assert seen == [3, 3, 2]
+    for some, at_once in zip(found, whole, strict=True):
+        assert [(p.tile, p.box, p.pixels) for p in some] == [(p.tile, p.box, p.pixels) for p in at_once]
+
+
 def test_what_overlapping_tiles_show_twice_is_shown_once():
     tiles = tiles_of([block()] * 4, source=np.array(["a", "a", "a", "b"]), place=np.array(
         [[0, 0], [0, 8], [0, 24], [0, 0]]
@@ -207,19 +229,23 @@ def test_stages_give_the_iou_of_each_tile(tmp_path, drawn):
 def test_pieces_are_drawn_with_their_figures(tmp_path, drawn):
     truth = np.array([block((0, 0, 4, 4)), block((28, 28, 32, 32))])
     tiles, all_tiles = tiles_of(truth, pixel_m=(0.5, 0.5)), np.arange(2)
-    nothing, false = truth & False, np.array([block((20, 0, 24, 4)), block()])
-    recovered_picture(tiles, all_tiles, truth, nothing, truth, tmp_path / "a.png", count=1)
+    nothing, false = truth & False, np.array([block(), block((20, 0, 24, 4))])
+    pieces = recovered_pieces(truth, nothing, truth)
+    recovered_picture(tiles, all_tiles, said(truth, nothing, truth), pieces, tmp_path / "a.png", count=1)
     assert {"GT: 16 px", "stage 1 found 0 %", "stage 2 found 100 %", "32 px, 16 m wide"} <= set(drawn)
     assert drawn.count("GT: 16 px") == 1
-    false_positives_picture(tiles, all_tiles, truth, nothing, false, tmp_path / "b.png")
+    pieces = false_pieces(truth, nothing, false)
+    drawn.clear()
+    false_positives_picture(tiles, all_tiles, said(truth, nothing, false), pieces, tmp_path / "b.png")
     assert "false alarm of 16 px" in drawn
+    assert "image_1.tif\nrow 0, col 0" in drawn
 
 
 def test_nothing_recovered_and_no_false_alarm_is_said(tmp_path, drawn):
     truth = np.array([block((0, 0, 4, 4))])
     tiles, which = tiles_of(truth), np.array([0])
-    recovered_picture(tiles, which, truth, truth, truth, tmp_path / "a.png")
-    false_positives_picture(tiles, which, truth, truth, truth, tmp_path / "b.png")
+    recovered_picture(tiles, which, said(truth, truth, truth), [], tmp_path / "a.png")
+    false_positives_picture(tiles, which, said(truth, truth, truth), [], tmp_path / "b.png")
     stages_picture(tiles, which[:0], truth[:0], truth[:0], truth[:0], tmp_path / "c.png")
     assert [text.split("\n")[0] for text in drawn] == [
         "On these 1 tiles stage 2 recovered none of the targets",
@@ -237,11 +263,13 @@ def test_pictures_are_written_from_any_tiles(tmp_path):
     valid = packed(np.array([block((0, 0, 16, 32)), block()]))
     tiles = tiles_of(masks, images=images, bands=bands, valid=valid, source=np.array(["x" * 60] * 2))
     which, other = np.arange(2), ~masks
+    recovered = recovered_pieces(masks, other, masks)
+    false = false_pieces(masks, other, other)
     files = [
         error_gallery(tiles, ~tiles.masks, tmp_path / "a.png"),
         stages_picture(tiles, which, masks, other, (masks, other), tmp_path / "b.png"),
-        recovered_picture(tiles, which, masks, other, masks, tmp_path / "c.png"),
-        false_positives_picture(tiles, which, masks, other, (masks, other), tmp_path / "d.png"),
+        recovered_picture(tiles, which, said(masks, other, masks), recovered, tmp_path / "c.png"),
+        false_positives_picture(tiles, which, said(masks, other, other), false, tmp_path / "d.png"),
     ]
     for path in files:
         data = path.read_bytes()

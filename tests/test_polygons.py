@@ -22,7 +22,7 @@ from test_objects import at_once, geod_area, ordered, same
 from jido.errors import ImageError
 from jido.geo import NO_CLASS
 from jido.io import aux_xml
-from jido.labels import lcz_scheme
+from jido.labels import binary_scheme, lcz_scheme
 from jido.maps import polygonise
 
 HONG_KONG = Path(__file__).parents[2] / "shared/data/lcz_hongkong/lcz_gt.tif"
@@ -104,6 +104,7 @@ def test_a_map_becomes_polygons(lcz_map: Path, planes: np.ndarray, tmp_path: Pat
         "area_m2": pytest.approx(frame["area_m2"].sum()),
         "dropped": 0,
         "dropped_area_m2": 0,
+        "target": None,
     }
 
 
@@ -123,6 +124,23 @@ def test_only_some_classes(lcz_map: Path, tmp_path: Path, names: list[str]):
     assert set(frame["class"]) == {2, 14}
     assert len(frame) == some.objects == read(tmp_path / "all.gpkg")["class"].isin([2, 14]).sum()
     assert some.objects < everything.objects
+
+
+def test_of_a_target_and_its_background_the_target_is_outlined(jido: Callable[..., Run], tmp_path: Path):
+    codes = np.ones((20, 20), np.uint8)
+    codes[4:8, 4:8] = codes[12:14, 3:9] = 2
+    path = write_map(tmp_path / "map.tif", codes)
+    path.with_name("map.tif.aux.xml").write_text(aux_xml(binary_scheme("field"), (1,)), encoding="utf-8")
+    run = jido("polygons", path, "-o", tmp_path / "a.gpkg", "--json")
+    assert (run.json["objects"], run.json["target"]) == (2, "field")
+    assert set(read(tmp_path / "a.gpkg")["name"]) == {"field"}
+    assert "Only field was outlined" in jido("polygons", path, "-o", tmp_path / "a.gpkg").out
+    both = ("--class", "background", "--class", "field")
+    run = jido("polygons", path, "-o", tmp_path / "a.gpkg", *both, "--json")
+    assert (run.json["objects"], run.json["target"]) == (3, None)
+    two_zones = lcz_scheme().subset([1, 2])
+    path.with_name("map.tif.aux.xml").write_text(aux_xml(two_zones, (1,)), encoding="utf-8")
+    assert polygonise(path, tmp_path / "a.gpkg").objects == 3
 
 
 def test_small_objects_are_dropped_and_counted(lcz_map: Path, tmp_path: Path):
@@ -256,7 +274,7 @@ def test_command_gives_json_and_words(jido: Callable[..., Run], lcz_map: Path, t
     out = tmp_path / "new" / "out.gpkg"
     run = jido("polygons", lcz_map, "-o", out, "--json", "--class", "D", "--class", "2", "--min-area", 1000)
     assert run.code == 0
-    assert set(run.json) == {"polygons", "objects", "area_m2", "dropped", "dropped_area_m2"}
+    assert set(run.json) == {"polygons", "objects", "area_m2", "dropped", "dropped_area_m2", "target"}
     assert run.json["objects"] == len(read(out))
     words = jido("polygons", lcz_map, "-o", out, "--min-area", 1000, "--quiet").out
     assert "objects, 19.76 ha" in words

@@ -11,6 +11,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,11 +31,12 @@ from jido.data.cutting import cut_tiles  # noqa: E402
 from jido.data.splits import PARTS, split_tiles  # noqa: E402
 from jido.errors import ModelError  # noqa: E402
 from jido.geo import Raster  # noqa: E402
-from jido.io import read_labels, write_image  # noqa: E402
+from jido.io import read_labels, working_folder, write_image  # noqa: E402
 from jido.labels import binary_scheme  # noqa: E402
 from jido.methods import load_model  # noqa: E402
 from jido.methods.figures import CURVES, FILES, PICTURES, write_figures  # noqa: E402
 from jido.methods.figures.history import read_history  # noqa: E402
+from jido.methods.figures.pieces import false_pieces  # noqa: E402
 from jido.methods.segment import train_segmentation  # noqa: E402
 from jido.methods.stage import Stage  # noqa: E402
 from jido.methods.two_stage import load_config  # noqa: E402
@@ -372,6 +374,20 @@ def test_a_case_sets_the_epochs_and_nothing_else(
     assert jido(*words(sheets, tmp_path / "m", "--case", "C_1-2", "--json")).code == 2
 
 
+def test_what_is_a_tile_with_target_is_a_setting(
+    jido: Callable[..., Run], sheets: Sheets, asked: dict[str, Any], tmp_path: Path
+):
+    (tmp_path / "more.toml").write_text(TINY + "positive_share = 0.15\n")
+    run = jido(*words(sheets, tmp_path / "m", config=[tmp_path / "more.toml"]))
+    train = asked["split"].part == "train"
+    counts = [int((asked["tiles"].shares()[train] > share).sum()) for share in (0.15, 0.001)]
+    assert counts[0] < counts[1]
+    assert f"Tiles: {train.sum()} training ({counts[0]} with target)" in run.err
+    (tmp_path / "more.toml").write_text(TINY + "positive_share = 0.99\n")
+    run = jido(*words(sheets, tmp_path / "n", config=[tmp_path / "more.toml"]))
+    assert "has more than 99% of target" in run.err
+
+
 def table(path: Path, sheets: Sheets, column: str, cells: list[object]) -> str:
     rows = [f"{image.stem},{cell}" for image, cell in zip(sheets.images, cells, strict=True)]
     path.write_text("\n".join([f"image,{column}", *rows]))
@@ -609,6 +625,12 @@ def test_places_that_hold_other_things_are_refused(refused: Refused, sheets: She
     refused(*words(sheets, out.parent / "m", "--figures", out), says=(out, "kept.txt"))
 
 
+def test_figures_among_the_images_are_refused(refused: Refused, sheets: Sheets, out: Path):
+    for changed in (from_masks(sheets, images=[sheets.plain, out]), from_masks(sheets, masks=[out])):
+        said = ("m.figures would be taken for images of", out, "with -o, or with --figures")
+        refused(*words(sheets, out / "deep" / "m", **changed), says=said)
+
+
 def test_what_was_begun_is_kept_when_the_next_command_is_refused(
     jido: Callable[..., Run], sheets: Sheets, tmp_path: Path
 ):
@@ -617,6 +639,15 @@ def test_what_was_begun_is_kept_when_the_next_command_is_refused(
     begun.write_bytes(b"hours")
     assert jido(*words(sheets, tmp_path / "m", images=[sheets.new])).code == 2
     assert begun.read_bytes() == b"hours"
+
+
+def test_two_trainings_into_one_place_are_refused(jido: Callable[..., Run], sheets: Sheets, tmp_path: Path):
+    with working_folder(tmp_path / "m") as work:
+        (work / "stage1.pt").write_bytes(b"hours")
+        run = jido(*words(sheets, tmp_path / "m", "--restart", "--json"))
+        assert (run.code, "Another process is writing" in run.json["error"]) == (2, True)
+        assert (work / "stage1.pt").read_bytes() == b"hours"
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_torch_one_line_says_what_to_install(sheets: Sheets, tmp_path: Path):
@@ -658,6 +689,31 @@ def test_the_figures_are_there(trained: tuple[Path, Run]):
         assert row["loss"] > 0
         assert 0 <= row["train_iou"] <= 1
     assert "| stage 2 |" in (folder / "table2.md").read_text()
+
+
+def test_a_leaking_split_is_recorded_and_claims_no_interval(here: Trained, tmp_path: Path):
+    config = here.result.first.stage.config.model_copy(update={"stages": 1, "until": 2, "epochs": 1})
+    split = replace(split_tiles(here.tiles), leaks=True)
+    found = train_segmentation(here.tiles, split, config=config, work=tmp_path).model.evaluation
+    assert found["folds"]["leaks"] is True
+    assert {figure["lower"] for figure in found["metrics"].values()} == {None}
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_false_alarms_are_looked_for_on_all_judged_tiles(
+    here: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    first, second, which = here.result.first, here.result.second, here.result.judged
+    before, after = (one.stage.scores(which) >= one.threshold for one in (first, second))
+    expected = false_pieces(here.tiles.mask(which), before, after)
+    drawn: list[Any] = []
+    monkeypatch.setattr("jido.methods.figures.CHOICE", 1)
+    monkeypatch.setattr("jido.methods.figures.pieces.AT_ONCE", 16)
+    monkeypatch.setattr("jido.methods.figures.false_positives_picture", lambda *given: drawn.extend(given))
+    write_figures(here.result, here.tiles, tmp_path / "figures")
+    assert np.array_equal(drawn[1], which)
+    assert [(piece.tile, piece.pixels) for piece in drawn[3]] == [(p.tile, p.pixels) for p in expected]
+    assert expected
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -1,5 +1,6 @@
 """Splits of tiles: groups stay whole, strips stay apart, targets are on all sides."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,36 @@ def test_a_table_that_tears_a_group_apart_is_refused(tmp_path):
     tiles = tiles_of(dict.fromkeys(said, (SIDE, SIDE)), groups=groups)
     with pytest.raises(FoldsError, match=r"t\.csv puts group south into test and val, which would leak"):
         split_tiles(tiles, table=place)
+
+
+def joined(n, together):
+    """Tiles of images of which the first ones show the same ground."""
+    names = [f"i{k:02}" for k in range(n)]
+    tiles = many(n, groups={name: names[0] if k < together else name for k, name in enumerate(names)})
+    return replace(tiles, group_as_named=tiles.source)
+
+
+def test_images_of_one_ground_are_never_parted():
+    for seed in range(5):
+        tiles = joined(8, 4)
+        split = split_tiles(tiles, seed=seed)
+        assert len(np.unique(split.part[tiles.group == "i00"])) == 1
+        assert (split.kind, split.leaks) == ("by image, overlapping ones together", False)
+
+
+def test_few_images_of_one_ground_are_not_cut_into_strips():
+    with pytest.raises(FoldsError, match=r"of 1 groups 1 have any .*images of one ground .*gdalbuildvrt"):
+        split_tiles(joined(2, 2))
+
+
+def test_a_table_that_parts_one_ground_is_kept_and_called_leaking(tmp_path, caplog):
+    said = {f"i{k:02}": PARTS[k % 3] for k in range(6)}
+    split = split_tiles(joined(6, 2), table=table(tmp_path / "t.csv", **said))
+    assert split.part[:3].tolist() == ["train", "val", "val"]
+    assert (split.kind, split.leaks) == ("as given in t.csv (leaking)", True)
+    assert "same ground (i00 and others) into train and val" in caplog.text
+    said["i01"] = "train"
+    assert not split_tiles(joined(6, 2), table=table(tmp_path / "t.csv", **said)).leaks
 
 
 @pytest.mark.parametrize(

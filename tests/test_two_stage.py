@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason='jido[deep] is not installed: pip in
 from jido.data.tiles import Tiles, draw_epoch, packed, unpacked  # noqa: E402
 from jido.errors import ModelError  # noqa: E402
 from jido.geo import Band  # noqa: E402
+from jido.losses import LOSSES  # noqa: E402
 from jido.methods.errors import ErrorMask, without_rim  # noqa: E402
 from jido.methods.stage import Data  # noqa: E402
 from jido.methods.two_stage import CASES, TwoStage, TwoStageConfig, load_config  # noqa: E402
@@ -87,6 +88,30 @@ def test_without_a_ratio_every_tile_comes_once_and_draws_follow_their_seed():
     assert sorted(draw_epoch(np.zeros(5, dtype=bool), seed=(0,))) == list(range(5))
 
 
+def test_what_is_positive_and_whether_that_counts_are_settings(tmp_path):
+    tiles = some_tiles()
+    few = np.flatnonzero(tiles.shares() > 0)[:4]
+    masks = tiles.masks.copy()
+    masks[few] = packed(np.eye(SIDE, dtype=bool)[None])  # 3 % of the tile, a square has 10 %
+    data = some_data(replace(tiles, masks=masks))
+
+    def drawn(**changed):
+        stage = method(tmp_path, data, tiles_per_epoch=600, **changed).stage("stage 1", number=1)
+        shares = [target.mean((1, 2, 3)) for epoch in range(5) for _, target in stage.batches(epoch)]
+        return (torch.cat(shares) > 0.05).double().mean().item(), (
+            torch.cat(shares) > 0
+        ).double().mean().item()
+
+    squares = (tiles.positive(0.05) & data.tiles.positive(0.05))[data.train].mean()
+    assert drawn()[1] == pytest.approx(2 / 3, abs=0.03)
+    assert drawn(positive_share=0.05)[0] == pytest.approx(2 / 3, abs=0.03)
+    assert drawn(ratio=9)[1] == pytest.approx(0.9, abs=0.03)
+    assert drawn(ratio=0)[0] == pytest.approx(squares, abs=0.01)
+    stage = method(tmp_path, data, ratio=0).stage("stage 1", number=1)
+    images = torch.cat([images for images, _ in stage.batches(1)])
+    assert len({image.numpy().tobytes() for image in images}) == len(data.train)  # every tile once
+
+
 def test_moments_are_those_of_the_pixels_with_data():
     tiles = some_tiles()
     valid = np.ones((len(tiles), SIDE, SIDE), dtype=bool)
@@ -148,6 +173,27 @@ def test_errors_are_collected_after_the_onset_only_and_grow(tmp_path):
     assert 0 < ratios[1] <= ratios[2] <= ratios[3]
     assert stage.errors.ratio(stage.collected) == ratios[-1]
     assert not stage.errors.bits[stage.data.validation].any()
+
+
+@pytest.mark.parametrize("loss", ["bce", "focal_tversky"])
+def test_the_loss_on_validation_tiles_is_kept_for_the_target_output(tmp_path, loss: str):
+    two = method(tmp_path, loss=loss, epochs=1)
+    first = two.stage_one()
+    for stage in (first, two.stage_two(first)):
+        which = stage.data.validation
+        logits = stage.learner.logits(stage.data.images(which))[:, :1]
+        target = torch.from_numpy(stage.data.tiles.mask(which)[:, None]).float()
+        expected = LOSSES[loss]()(logits, target).item()
+        assert stage.rows[-1]["val_loss"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_checkpoint_without_errors_holds_none(tmp_path):
+    stage = method(tmp_path, onset=2, until=3)
+    stage.stage_one(until=2)
+    held = torch.load(tmp_path / "stage1.pt", weights_only=True)["extra"]
+    assert held["errors"] is None
+    assert stage.stage_one().errors.bits.any()
+    assert torch.load(tmp_path / "stage1.pt", weights_only=True)["extra"]["errors"] is not None
 
 
 def test_collecting_changes_no_weight_so_a_baseline_may_go_on_from_stage_1(tmp_path):
@@ -229,7 +275,7 @@ def test_the_precondition_is_printed_and_judged(tmp_path, caplog):
 )
 def test_passes_are_spread_over_an_epoch(tmp_path, passes, every, due):
     stage = method(tmp_path, passes=passes, every=every).stage("stage 1", number=1)
-    assert stage._due(3) == due
+    assert stage._collection_steps(3) == due
 
 
 # -- cases -------------------------------------------------------------------------------------

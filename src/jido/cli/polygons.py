@@ -16,7 +16,12 @@ def polygons(
     output: Annotated[Path, typer.Option("--output", "-o", help="The polygons, .gpkg or .parquet.")],
     class_: Annotated[
         list[str] | None,
-        typer.Option("--class", help="Only this class: code, label or name; repeat it.", metavar="NAME"),
+        typer.Option(
+            "--class",
+            help="Only this class: code, label or name; repeat it. Without it all classes, but of a target "
+            "and its background the target alone.",
+            metavar="NAME",
+        ),
     ] = None,
     min_area: Annotated[float, typer.Option("--min-area", min=0, help="m²; drop smaller objects.")] = 0,
     min_peak: Annotated[
@@ -64,6 +69,8 @@ def polygons(
     if result.area_m2 is not None:
         area = f", {area_text(result.area_m2)}"
     print(f"Polygons: {result.path}\n{result.objects:,} objects{area}")
+    if result.target:
+        print(f"Only {result.target} was outlined; --class background outlines what lies around it.")
     if result.dropped:
         reasons = [f"below {min_area:g} m²"] * bool(min_area)
         reasons += [f"nowhere as sure as {min_peak:g}"] * bool(min_peak)

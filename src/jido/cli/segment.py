@@ -129,7 +129,7 @@ def train(
         raise LabelsError("Give either --masks or --labels, which say where the target is.")
     require_package_place(output)
     pictures = figures or output.with_name(f"{output.name}.figures")
-    require_figures_place(pictures, beside=output)
+    require_figures_place(pictures, beside=output, images=[*images, *(masks or ())])
     options = {"stages": stages, "recall": recall, "tile": tile}
     given = {key: value for key, value in options.items() if value is not None}
     settings = load_config(config, preset=preset.value, seed=seed, given=given)
@@ -148,13 +148,15 @@ def train(
             target=tuple(target or ()),
             groups=groups,
             crs=crs,
+            positive_share=settings.positive_share,
             skip_bad=skip_bad,
             progress=progress,
         )
-        parts = split_tiles(tiles, table=split, groups=groups, seed=settings.seed)
         for text in tiles.notes:
             note(text, quiet=quiet)
-        note(_sizes(parts.part, tiles.positive(), parts.kind), quiet=quiet)
+        share = settings.positive_share
+        parts = split_tiles(tiles, table=split, groups=groups, seed=settings.seed, positive_share=share)
+        note(_sizes(parts.part, tiles.positive(share), parts.kind), quiet=quiet)
         result = train_segmentation(
             tiles, parts, config=settings, work=work, scheme=scheme, progress=progress
         )
@@ -181,7 +183,7 @@ def _sizes(part: Any, positive: Any, kind: str) -> str:
 
 def print_training(result: Segmentation) -> None:
     """The figures of both stages beside each other."""
-    from jido.maps.report import NAMES, text
+    from jido.stats.words import NAMES, text
 
     evaluation = result.model.evaluation
     kind, groups = evaluation["folds"]["kind"], evaluation["groups"]

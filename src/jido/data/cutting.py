@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jido.data.pairing import pair_masks, require_paired
-from jido.data.sheets import Polygons, Sheet, Sieve, fitting, look_at, overlapping
+from jido.data.sheets import Polygons, Sheet, Sieve, fitting, join_overlapping, look_at
 from jido.data.store import (
     IMAGES,
     MASKS,
@@ -55,6 +55,7 @@ def cut_tiles(
     target: Sequence[str] = (),
     groups: str | None = None,
     crs: str | None = None,
+    positive_share: float = POSITIVE_SHARE,
     skip_bad: bool = False,
     progress: Progress | None = None,
 ) -> Tiles:
@@ -74,7 +75,9 @@ def cut_tiles(
         side: of a tile in pixels, a multiple of 8.
         target: values or colours of the target in masks that hold more than two.
         groups: ``FILE:COLUMN``, what must not be split between training and test; the image without.
+            Groups that show the same ground are joined.
         crs: CRS of images that carry none, for polygons.
+        positive_share: one tile at least must have more target than this share of its pixels.
         skip_bad: leave out images and masks that cannot be read or do not fit, and say so.
         progress: told how far it is.
 
@@ -101,19 +104,20 @@ def cut_tiles(
         pairs = _pairs(list_images(images, work=work), masks, work, sieve)
         column = image_column(groups, [item.name for item, _ in pairs]) if groups else {}
         sheets = _looked_at(pairs, values, crs, sieve, progress)
-        group = [column.get(sheet.item.name, sheet.item.name) for sheet in sheets]
-        notes = overlapping(sheets, group)
+        named = [column.get(sheet.item.name, sheet.item.name) for sheet in sheets]
+        group, notes = join_overlapping(sheets, named)
         truth = _Truth(
             None if values is None else values.target(), None if labels is None else Polygons(labels)
         )
         notes = [*truth.find(sheets), *notes]
         with replacing_together(*places) as fresh:
             cuts = _cut(sheets, truth, side, fresh, crs, sieve, progress)
-            _require_positive(cuts, side, labels)
+            _require_positive(cuts, side, labels, positive_share)
             record = tiles_record(
                 key=key,
                 images=[sheet.item.name for sheet in sheets],
                 groups=group,
+                groups_as_named=None if group == named else named,
                 tiles=[(cut.sheet, cut.row, cut.col) for cut in cuts],
                 complete=all(cut.whole for cut in cuts),
                 bands=sheets[0].bands,
@@ -185,7 +189,7 @@ def _looked_at(
             if values is not None and mask is not None:
                 values.add(mask)
             sheets.append(sheet)
-        except ImageError as err:
+        except (ImageError, LabelsError) as err:
             sieve.drop(err)
         if progress:
             progress("looking at the images", done, len(pairs))
@@ -255,8 +259,8 @@ def _filled(array: np.ndarray, side: int) -> np.ndarray:
     return np.pad(array, [(0, 0)] * (array.ndim - 2) + [(0, rows), (0, cols)]) if rows or cols else array
 
 
-def _require_positive(cuts: Sequence[_Cut], side: int, labels: Labels | None) -> None:
-    if any(cut.hits > POSITIVE_SHARE * side**2 for cut in cuts):
+def _require_positive(cuts: Sequence[_Cut], side: int, labels: Labels | None, share: float) -> None:
+    if any(cut.hits > share * side**2 for cut in cuts):
         return
     if not cuts:
         raise ImageError(
@@ -264,7 +268,7 @@ def _require_positive(cuts: Sequence[_Cut], side: int, labels: Labels | None) ->
         )
     if any(cut.hits for cut in cuts):
         raise LabelsError(
-            f"None of the {len(cuts)} tiles has more than {POSITIVE_SHARE:.1%} of target: give smaller tiles "
+            f"None of the {len(cuts)} tiles has more than {100 * share:g}% of target: give smaller tiles "
             "with --tile, or images with more of it."
         )
     what = "masks" if labels is None else "polygons"

@@ -12,6 +12,8 @@ import numpy as np
 import shapely
 from odc.geo import CRS
 from odc.geo.geobox import GeoBox
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from jido.errors import ImageError, JidoError, LabelsError
 from jido.geo import Band, Window, pixel_size_m, same_place
@@ -104,7 +106,7 @@ def _require_one_grid(sheet: Sheet, mask: MaskFile) -> None:
 
 
 def fitting(sheets: Sequence[Sheet], sieve: Sieve) -> list[Sheet]:
-    """The images that have the bands and the size of pixels of the most; the others are refused.
+    """The images that have the bands, the number type and the size of pixels of the most.
 
     Raises:
         ImageError: naming the odd one.
@@ -113,18 +115,10 @@ def fitting(sheets: Sequence[Sheet], sieve: Sieve) -> list[Sheet]:
         raise ImageError(
             f"No image is left to cut tiles from. {sieve.notes[0] if sieve.notes else ''}".strip()
         )
-    usual = Counter(_names(sheet) for sheet in sheets).most_common(1)[0][0]
-    kept = []
-    for sheet in sheets:
-        if _names(sheet) == usual:
-            kept.append(sheet)
-            continue
-        sieve.drop(
-            ImageError(
-                f"{sheet.item.path} has the bands {', '.join(_names(sheet))} but the others have "
-                f"{', '.join(usual)}: give images with the same bands."
-            )
-        )
+    kept = _alike(sheets, _named_bands, sieve, remedy="give images with the same bands")
+    kept = _alike(
+        kept, _number_type, sieve, remedy="write all with one number type (gdal_translate -ot -scale)"
+    )
     sizes = [float(np.sqrt(np.prod(sheet.pixel_m))) for sheet in kept if sheet.pixel_m is not None]
     if not sizes:
         return kept
@@ -132,8 +126,31 @@ def fitting(sheets: Sequence[Sheet], sieve: Sieve) -> list[Sheet]:
     return [sheet for sheet in kept if _one_size(sheet, middle, sieve)]
 
 
-def _names(sheet: Sheet) -> tuple[str, ...]:
-    return tuple(band.name for band in sheet.bands)
+def _alike(
+    sheets: Sequence[Sheet], said: Callable[[Sheet], str], sieve: Sieve, *, remedy: str
+) -> list[Sheet]:
+    """The images that have what the most have; the others are refused."""
+    usual = Counter(map(said, sheets)).most_common(1)[0][0]
+    kept = [sheet for sheet in sheets if said(sheet) == usual]
+    for sheet in sheets:
+        if said(sheet) != usual:
+            sieve.drop(
+                ImageError(
+                    f"{sheet.item.path} has {said(sheet)} but the others, such as {kept[0].item.path}, have "
+                    f"{usual}: {remedy}."
+                )
+            )
+    return kept
+
+
+def _named_bands(sheet: Sheet) -> str:
+    return f"the bands {', '.join(band.name for band in sheet.bands)}"
+
+
+def _number_type(sheet: Sheet) -> str:
+    """Kinds of numbers that no net can read side by side: brightness for a screen, and what was measured."""
+    narrow = sheet.dtype in ("uint8", "int8")
+    return "8-bit numbers" if narrow else "numbers that are scaled or have more than 8 bits"
 
 
 def _one_size(sheet: Sheet, middle: float, sieve: Sieve) -> bool:
@@ -149,19 +166,35 @@ def _one_size(sheet: Sheet, middle: float, sieve: Sieve) -> bool:
     return fits
 
 
-def overlapping(sheets: Sequence[Sheet], groups: Sequence[str]) -> list[str]:
-    """A warning when images of different groups show the same ground, so that a split would leak."""
-    placed = [(s, g) for s, g in zip(sheets, groups, strict=True) if s.geobox.crs is not None]
+def join_overlapping(sheets: Sequence[Sheet], groups: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Groups of images that show the same ground become one, for a split must not part them.
+
+    Args:
+        sheets: the images; those without a place on Earth stay as they are.
+        groups: of each image.
+
+    Returns:
+        The group of each image, the first name of those that were joined; and a note where some were.
+    """
+    placed = np.array([i for i, sheet in enumerate(sheets) if sheet.geobox.crs is not None], dtype=np.int64)
     degrees = CRS("EPSG:4326")
-    extents = np.array([sheet.geobox.extent.to_crs(degrees).geom for sheet, _ in placed], dtype=object)
+    extents = np.array([sheets[int(i)].geobox.extent.to_crs(degrees).geom for i in placed], dtype=object)
     one, other = shapely.STRtree(extents).query(extents, predicate="intersects")
-    for i, j in zip(one.tolist(), other.tolist(), strict=True):
-        if i < j and placed[i][1] != placed[j][1]:
-            smaller = min(extents[i].area, extents[j].area)
-            if shapely.intersection(extents[i], extents[j]).area > SHARED * smaller:
-                names = f"{placed[i][0].item.name} and {placed[j][0].item.name}"
-                return [f"{names} show the same ground: put such images into one group with --groups."]
-    return []
+    names, number = np.unique(groups, return_inverse=True)
+    shared = shapely.area(shapely.intersection(extents[one], extents[other]))
+    smaller = np.minimum(shapely.area(extents[one]), shapely.area(extents[other]))
+    parted = number[placed[one]] != number[placed[other]]
+    one, other = (placed[side[parted & (shared > SHARED * smaller)]] for side in (one, other))
+    links = coo_array((np.ones(len(one)), (number[one], number[other])), shape=(len(names),) * 2)
+    count, part = connected_components(links, directed=False)
+    if count == len(names):
+        return list(groups), []
+    _, first = np.unique(part, return_index=True)
+    note = (
+        f"{sheets[one[0]].item.name} and {sheets[other[0]].item.name} show the same ground: {len(names)} "
+        f"groups became {count}, so that what overlaps stays together."
+    )
+    return names[first[part[number]]].tolist(), [note]
 
 
 class Polygons:

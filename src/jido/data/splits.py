@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from jido.data.tiles import Tiles
+from jido.data.tiles import POSITIVE_SHARE, Tiles
 from jido.errors import FoldsError, LabelsError
 from jido.io.tables import image_column, split_place
+
+LOG = logging.getLogger("jido")
 
 PARTS = ("train", "val", "test")
 
@@ -31,10 +34,12 @@ class Split:
     Args:
         part: (N,) ``train``, ``val``, ``test``, or empty for tiles in the gap between two strips.
         kind: in words, for reports.
+        leaks: whether tiles of two parts show the same ground.
     """
 
     part: np.ndarray
     kind: str
+    leaks: bool = False
 
     def places(self, part: str) -> np.ndarray:
         """Places of the tiles of one part, in order."""
@@ -48,12 +53,14 @@ def split_tiles(
     groups: str | None = None,
     seed: int = 0,
     shares: tuple[float, float, float] = (0.6, 0.2, 0.2),
+    positive_share: float = POSITIVE_SHARE,
 ) -> Split:
     """Deal tiles out to training, validation and test.
 
     Groups are kept whole, and those with positive tiles are spread over the parts. Where images are
-    the groups and there are fewer than 5, each of them is cut along its longer side into train, gap,
-    val, gap, test: tiles of two parts are at least a tile apart. A table rules over all that.
+    the groups, there are fewer than 5 and none overlap, each of them is cut along its longer side into
+    train, gap, val, gap, test: tiles of two parts are at least a tile apart. A table rules over all
+    that; when it parts images that show the same ground, the split leaks and says so.
 
     Args:
         tiles: of :func:`~jido.data.cutting.cut_tiles`.
@@ -62,18 +69,21 @@ def split_tiles(
         groups: ``FILE:COLUMN`` that the groups of the tiles are from, for ``kind``.
         seed: of the draw.
         shares: of the tiles for training, validation and test.
+        positive_share: a tile with more target than this share of its pixels is a positive one.
 
     Raises:
         LabelsError: when training or validation lacks positive tiles, or the table cannot be read.
-        FoldsError: when the table tears a group apart, or there are too few groups.
+        FoldsError: when the table tears a named group apart, or there are too few groups.
     """
     if len(shares) != 3 or min(shares) <= 0:
         raise FoldsError(f"Tiles cannot be split into shares of {shares}: give three numbers above 0.")
-    positive = tiles.positive()
-    by_image = bool((tiles.group == tiles.source).all())
+    positive = tiles.positive(positive_share)
+    joined = tiles.group_as_named is not None
+    named = tiles.group if tiles.group_as_named is None else tiles.group_as_named
+    by_image = bool((named == tiles.source).all())
     if table is not None:
-        split = _as_given(tiles, table, by_image=by_image)
-    elif by_image and len(np.unique(tiles.source)) < FEW:
+        split = _as_given(tiles, named, table)
+    elif by_image and not joined and len(np.unique(tiles.source)) < FEW:
         split = _strips(tiles, shares)
     else:
         split = _by_group(tiles, positive, groups, by_image=by_image, seed=seed, shares=shares)
@@ -81,7 +91,7 @@ def split_tiles(
     return split
 
 
-def _as_given(tiles: Tiles, table: str, *, by_image: bool) -> Split:
+def _as_given(tiles: Tiles, named: np.ndarray, table: str) -> Split:
     names, number = np.unique(tiles.source, return_inverse=True)
     said = image_column(table, names.tolist())
     wrong = sorted({word for word in said.values() if word.lower() not in WORDS})
@@ -91,15 +101,27 @@ def _as_given(tiles: Tiles, table: str, *, by_image: bool) -> Split:
             f"{path} holds {', '.join(map(repr, wrong[:3]))} in column {column!r}: write train, val or test."
         )
     part = np.array([WORDS[said[name].lower()] for name in names])[number]
-    if not by_image:
-        for group in np.unique(tiles.group):
-            parts = np.unique(part[tiles.group == group])
-            if len(parts) > 1:
-                raise FoldsError(
-                    f"{path} puts group {group} into {' and '.join(parts)}, which would leak: give all its "
-                    "images one part."
-                )
+    if torn := _torn(named, part):
+        raise FoldsError(
+            f"{path} puts group {torn[0]} into {torn[1]}, which would leak: give all its images one part."
+        )
+    if torn := _torn(tiles.group, part):
+        LOG.warning(
+            "%s puts images that show the same ground (%s and others) into %s: the figures will be too good.",
+            path,
+            *torn,
+        )
+        return Split(part, f"as given in {path.name} (leaking)", leaks=True)
     return Split(part, f"as given in {path.name}")
+
+
+def _torn(group: np.ndarray, part: np.ndarray) -> tuple[str, str] | None:
+    """The first group with tiles in several parts, and these parts in words."""
+    for name in np.unique(group):
+        parts = np.unique(part[group == name])
+        if len(parts) > 1:
+            return str(name), " and ".join(parts)
+    return None
 
 
 def _strips(tiles: Tiles, shares: Sequence[float]) -> Split:
@@ -148,10 +170,12 @@ def _by_group(
     names, number = np.unique(tiles.group, return_inverse=True)
     size, hits = (np.bincount(number, weights, len(names)) for weights in (None, positive))
     count = np.count_nonzero(hits)
+    joined = tiles.group_as_named is not None
     if len(names) < 3 or count < 3:
+        hint = " (images of one ground are one group: gdalbuildvrt makes one image of them)" if joined else ""
         raise FoldsError(
             f"Train, val and test need a group with target each, but of {len(names)} groups {count} have "
-            "any: give more images or smaller groups, or --split FILE:COLUMN."
+            f"any{hint}: give more images or smaller groups, or --split FILE:COLUMN."
         )
     rng = np.random.default_rng(seed)
     part = np.empty(len(names), dtype=np.int64)
@@ -162,7 +186,8 @@ def _by_group(
     if groups:
         path, column = split_place(groups)
         where = f" (column {column} of {path.name})"
-    return Split(np.array(PARTS)[part][number], "by image" if by_image else f"by group{where}")
+    kind = ("by image" if by_image else f"by group{where}") + ", overlapping ones together" * joined
+    return Split(np.array(PARTS)[part][number], kind)
 
 
 def _dealt(weights: np.ndarray, shares: Sequence[float]) -> np.ndarray:

@@ -20,7 +20,7 @@ from jido.labels import Labels
 
 IMAGES, MASKS, VALID, RECORD = "images.npy", "masks.npy", "valid.npy", "tiles.json"
 
-VERSION = 1
+VERSION = 2
 """Of the record; tiles of another version are cut again."""
 
 
@@ -97,6 +97,7 @@ def tiles_record(
     key: Mapping[str, Any],
     images: Sequence[str],
     groups: Sequence[str],
+    groups_as_named: Sequence[str] | None,
     tiles: Sequence[tuple[int, int, int]],
     complete: bool,
     bands: Sequence[Band],
@@ -111,6 +112,7 @@ def tiles_record(
         key: of :func:`cutting_key`.
         images: names.
         groups: of each image.
+        groups_as_named: before those that show the same ground were joined; ``None`` where none were.
         tiles: of each tile the number of its image, row and column.
         complete: all pixels have data.
         bands: of the images.
@@ -123,6 +125,7 @@ def tiles_record(
         "key": key,
         "images": images,
         "groups": groups,
+        "groups_as_named": groups_as_named,
         "tiles": tiles,
         "complete": complete,
         "bands": [asdict(band) for band in bands],
@@ -146,6 +149,7 @@ def _tiles(work: Path, record: Mapping[str, Any], labels: Labels | None) -> Tile
     rows = np.array(record["tiles"], dtype=np.int64)
     images, masks = (np.load(work / name, mmap_mode="r") for name in (IMAGES, MASKS))
     valid = None if record["complete"] else np.load(work / VALID, mmap_mode="r")
+    named = record["groups_as_named"]
     if len({len(part) for part in (rows, images, masks, rows if valid is None else valid)}) > 1:
         raise ValueError("The arrays are not of one length.")
     return Tiles(
@@ -155,6 +159,7 @@ def _tiles(work: Path, record: Mapping[str, Any], labels: Labels | None) -> Tile
         source=np.array(record["images"])[rows[:, 0]],
         place=rows[:, 1:],
         group=np.array(record["groups"])[rows[:, 0]],
+        group_as_named=None if named is None else np.array(named)[rows[:, 0]],
         bands=tuple(map(Band.from_dict, record["bands"])),
         pixel_m=None if record["pixel_m"] is None else tuple(record["pixel_m"]),
         radiometry=None if record["radiometry"] is None else Radiometry.from_dict(record["radiometry"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,8 @@ class Tiles:
         source: (N,) name of the image that each tile is from.
         place: (N, 2) row and column of its first pixel in that image.
         group: (N,) what must not be split between training and test.
+        group_as_named: (N,) the same before groups that show the same ground were joined; ``None``
+            where none were.
         bands: the C bands.
         pixel_m: height and width of a pixel in metres, ``None`` where the images have no place on Earth.
         radiometry: what the numbers of the images mean, ``None`` where nobody knows.
@@ -41,6 +44,7 @@ class Tiles:
     place: np.ndarray
     group: np.ndarray
     bands: tuple[Band, ...]
+    group_as_named: np.ndarray | None = None
     pixel_m: tuple[float, float] | None = None
     radiometry: Radiometry | None = None
     labels: Labels | None = None
@@ -70,15 +74,16 @@ class Tiles:
         """Share (N,) of target among the pixels of each tile."""
         return np.bitwise_count(self.masks).sum(axis=1, dtype=np.int64) / self.side**2
 
-    def positive(self) -> np.ndarray:
-        """Bool (N,): tiles with more target than :data:`POSITIVE_SHARE`."""
-        return self.shares() > POSITIVE_SHARE
+    def positive(self, share: float = POSITIVE_SHARE) -> np.ndarray:
+        """Bool (N,): tiles with more target than this share of their pixels."""
+        return self.shares() > share
 
     def subset(self, which: np.ndarray) -> Tiles:
         """Some of the tiles, by mask or place, in memory; keeps the files as they are."""
-        names = ("images", "masks", "source", "place", "group")
-        chosen = {name: getattr(self, name)[which] for name in names}
-        return replace(self, **chosen, valid=None if self.valid is None else self.valid[which])
+        names = ("images", "masks", "valid", "source", "place", "group", "group_as_named")
+        arrays = {name: getattr(self, name) for name in names}
+        chosen: dict[str, Any] = {name: None if one is None else one[which] for name, one in arrays.items()}
+        return replace(self, **chosen)
 
     def moments(self, which: np.ndarray | None = None, *, at_once: int = 64) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation (C,) float32 of each band over all pixels with data.

@@ -91,6 +91,12 @@ class ClassMap:
         """Whether the values that come with the classes say anything."""
         return self._confidence is not None
 
+    @property
+    def target(self) -> LandClass | None:
+        """The other one of two classes of which one is the background; ``None`` on any other map."""
+        others = [c for c in self._named.values() if c.label.casefold() != "background"]
+        return others[0] if (len(self._named), len(others)) == (2, 1) else None
+
     def land_class(self, code: int) -> LandClass:
         """What is known of a class; the code is its label and its colour arbitrary where nothing is."""
         if code in self._named:

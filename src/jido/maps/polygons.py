@@ -26,6 +26,8 @@ class PolygonsResult:
         area_m2: their area on the ground; ``None`` where the map has no place on Earth.
         dropped: number of objects that were too small or nowhere sure enough.
         dropped_area_m2: their area, or ``None``.
+        target: name of the class that alone was written because the map knows it and its background;
+            ``None`` where classes were asked for, or the map has others.
     """
 
     path: Path
@@ -33,6 +35,7 @@ class PolygonsResult:
     area_m2: float | None
     dropped: int
     dropped_area_m2: float | None
+    target: str | None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``jido polygons``."""
@@ -66,7 +69,8 @@ def polygonise(
         path: a map of Jido, or a raster of whole numbers in one band.
         out: ``.gpkg``, or ``.parquet`` (needs pyarrow).
         band: of the classes, from 1; without it that of a map package, or the only one.
-        classes: codes, labels or names of those to write; all without it.
+        classes: codes, labels or names of those to write; without it the target of a map of a target
+            and its background, and all of any other.
         min_area: m²; smaller objects are dropped and counted, what they covered is left empty.
         min_peak: 0..1; objects whose highest confidence is lower are dropped and counted. Together with the
             threshold that made the map this is hysteresis thresholding: many weak cells are no object
@@ -85,7 +89,9 @@ def polygonise(
     seen: set[int] = set()
     with ClassMap(path, band=band) as source, polygon_file(out, source.crs) as file:
         _require(source, metres=bool(min_area or simplify), confidence=bool(min_peak))
-        strips = source.strips(only=source.codes(classes), progress=progress)
+        target = None if classes else source.target
+        only = source.codes(classes) if target is None else [target.code]
+        strips = source.strips(only=only, progress=progress)
         for objects in trace_objects(strips, width=source.grid.shape.x):
             polygons = _on_map(objects.polygons, source.grid)
             area = geodesic_area(polygons, source.crs) if source.crs else np.full(len(polygons), np.nan)
@@ -99,7 +105,8 @@ def polygonise(
         file.set_style(polygon_qml(map(source.land_class, sorted(seen)), column="class"))
         areas = tally[:, 1].tolist() if source.crs else [None, None]
     (number, dropped), (area_m2, dropped_area_m2) = tally[:, 0].astype(int).tolist(), areas
-    return PolygonsResult(Path(out), number, area_m2, dropped, dropped_area_m2)
+    name = None if target is None else target.name
+    return PolygonsResult(Path(out), number, area_m2, dropped, dropped_area_m2, name)
 
 
 def _require(source: ClassMap, *, metres: bool, confidence: bool) -> None:

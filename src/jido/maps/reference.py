@@ -7,8 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import shapely
+
 from jido.errors import LabelsError
 from jido.io import read_classes, read_labels, read_target
+from jido.io.target import RASTERS
 from jido.labels import ClassScheme, Labels, Problem
 from jido.maps.assess import assess, find_report
 from jido.maps.assess_binary import assess_binary
@@ -24,6 +27,7 @@ class Reference:
         within: only cells inside these are judged.
         training: labels that the map was made from, besides those in its report.
         target: values or colours of the target in the mask.
+        said: how the file was taken, where that is not plain.
     """
 
     labels: Labels | Path
@@ -31,11 +35,12 @@ class Reference:
     within: Labels | None = None
     training: Labels | None = None
     target: tuple[str, ...] = ()
+    said: tuple[Problem, ...] = ()
 
     @property
     def notes(self) -> tuple[Problem, ...]:
-        """What the reader repaired."""
-        return self.labels.notes if isinstance(self.labels, Labels) else ()
+        """What the reader repaired, and how it took the file."""
+        return (*(self.labels.notes if isinstance(self.labels, Labels) else ()), *self.said)
 
     def judge(self, path: str | Path, *, band: int = 1) -> dict[str, Any]:
         """:func:`jido.maps.assess` of a map, or :func:`jido.maps.assess_binary` where it is complete."""
@@ -80,13 +85,14 @@ def read_reference(
     """Read what the map ``path`` is to be compared with.
 
     On a map of two classes polygons without a class are all target, and everything outside them is
-    background. So is the rest of a mask, which is any raster that does not hold the codes of both
-    classes. All other files are labels of the classes of the map.
+    background; so it is where all polygons are of the target. So is the rest of a mask, which is any
+    raster that does not hold the codes of both classes. All other files are labels of the classes of the
+    map.
 
     Args:
         path: the map; its report tells its classes, the 17 Local Climate Zones where none does.
         reference: file of labels, or a mask.
-        within: file of polygons to judge in; only for polygons without a class, and masks.
+        within: file of polygons to judge in; only for polygons of the target, and masks.
         training: file of the labels the map was made from.
         layer: layer or band of the reference.
         class_field: column of its classes.
@@ -109,15 +115,36 @@ def read_reference(
     place = None
     if binary and not class_field:
         place = read_target(reference, binary, layer=layer, crs=crs, target=target)
-    if place is not None:
-        judged = places(within) if within else None
-        return Reference(place, binary, judged, learned, tuple(target))
-    if within or target:
-        raise LabelsError(
-            f"{reference} is no mask and no polygons without a class on a map of two classes: leave out "
-            "--within and --target."
+    said: tuple[Problem, ...] = ()
+    if place is None:
+        found = read_labels(
+            reference, scheme=scheme, layer=layer, class_field=class_field, group_field=group_field, crs=crs
         )
-    found = read_labels(
-        reference, scheme=scheme, layer=layer, class_field=class_field, group_field=group_field, crs=crs
+        if binary is None or not _knows_target_alone(Path(reference), found):
+            if within or target:
+                raise LabelsError(
+                    f"{reference} is no mask and no polygons of the target alone on a map of two classes: "
+                    "leave out --within and --target."
+                )
+            return Reference(found, training=learned)
+        place, said = found, (_everything_else(Path(reference), binary),)
+    if target and isinstance(place, Labels):
+        raise LabelsError(f"{reference} holds polygons: leave out --target, which names values of a mask.")
+    judged = places(within) if within else None
+    return Reference(place, binary, judged, learned, tuple(target), said)
+
+
+def _knows_target_alone(path: Path, labels: Labels) -> bool:
+    """Whether all features of a vector file are polygons of the target."""
+    polygons = path.suffix.lower() not in RASTERS and (shapely.get_dimensions(labels.geometry) == 2).all()
+    unsure = any(note.code == "no-class" for note in labels.notes)  # these may be anything
+    return bool(polygons and not unsure and (labels.codes == labels.scheme.codes[-1]).all())
+
+
+def _everything_else(path: Path, scheme: ClassScheme) -> Problem:
+    other, target = scheme.labels
+    message = (
+        f"{path} knows {target} alone, so everything outside its polygons counts as {other}; add polygons of "
+        f"{other} to judge inside polygons only."
     )
-    return Reference(found, training=learned)
+    return Problem("warning", "target-alone", message)

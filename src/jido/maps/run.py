@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
-import os
 import platform
 import shutil
 import uuid
@@ -25,6 +24,7 @@ import numpy as np
 
 from jido.errors import ImageError, OutputError
 from jido.io import Scene, json_text
+from jido.io.work import clear_folder, locked_folder
 from jido.maps.plan import Plan
 from jido.maps.tasks import NODATA, Counts, Done, Sums, planes_of
 from jido.methods import Model
@@ -215,11 +215,7 @@ def open_run(
     Raises:
         OutputError: when another process writes this map, or the place cannot be written.
     """
-    place = Path(os.path.realpath(path))
-    folder = place.with_name(f".{place.name}.run")
-    made = [parent for parent in place.parents if not parent.exists()]
-    with _folder(path, folder) as lock:
-        _lock(lock, path)
+    with locked_folder(path) as folder:
         if restart:
             (folder / "record.json").unlink(missing_ok=True)
         done = False
@@ -236,21 +232,7 @@ def open_run(
             if not done and (folder / "record.json").exists():
                 LOG.info("Finished rows of the map are kept beside it: the same command goes on with them.")
             else:
-                shutil.rmtree(folder, ignore_errors=True)
-                for parent in made:
-                    with suppress(OSError):  # not empty: the map is in it
-                        parent.rmdir()
-
-
-def _folder(path: Path, folder: Path) -> BinaryIO:
-    """Make the folder of a run; gives the open file of its lock."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return (folder / "lock").open("wb")
-    except OSError as err:
-        with suppress(OSError):
-            folder.rmdir()
-        raise _cannot_write(path, err) from err
+                clear_folder(folder)
 
 
 def _cannot_write(path: Path, err: OSError) -> OutputError:
@@ -258,24 +240,6 @@ def _cannot_write(path: Path, err: OSError) -> OutputError:
         f"Cannot write {path}: {err.strerror or err}; make room and start again, or choose another "
         "place with -o."
     )
-
-
-def _lock(file: BinaryIO, path: Path) -> None:
-    """Held until the process ends, however it ends.
-
-    Raises:
-        OutputError: when another process holds it.
-    """
-    try:
-        import fcntl
-    except ModuleNotFoundError:  # Windows
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as err:
-        raise OutputError(
-            f"Another process is writing {path}: wait for it or choose another name with -o."
-        ) from err
 
 
 def require_unchanged(scene: Scene, facts: dict[str, Any]) -> None:

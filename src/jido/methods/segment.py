@@ -75,20 +75,23 @@ class Segmentation:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 
-def judge(stage: Stage, judged: np.ndarray, *, recall: float | None = None) -> Judged:
+def judge(
+    stage: Stage, judged: np.ndarray, *, recall: float | None = None, level: float | None = 0.95
+) -> Judged:
     """The best epoch and the threshold from validation tiles, figures from other ones.
 
     Args:
         stage: trained.
         judged: places of the tiles to judge on.
         recall: that the threshold must reach on validation pixels; the best IoU without it.
+        level: coverage that intervals aim at; ``None`` claims none.
     """
     stage.take_best()
     chosen = stage.histograms(stage.data.validation).sum(0)
     threshold = best_threshold(chosen, recall=recall)
     histograms = stage.histograms(judged)
-    metrics = binary_figures(counts_at(histograms, threshold))
-    metrics["pr_auc"] = average_precision_figure(histograms)
+    metrics = binary_figures(counts_at(histograms, threshold), level=level)
+    metrics["pr_auc"] = average_precision_figure(histograms, level=level)
     on_validation = {key: float(value) for key, value in binary_summary(counts_at(chosen, threshold)).items()}
     if recall is not None and on_validation["recall"] < recall:
         LOG.warning(
@@ -128,19 +131,19 @@ def train_segmentation(
     scheme = scheme or (tiles.labels.scheme if tiles.labels else binary_scheme())
     if config.stages == 2 and config.out_of_fold:
         method.folds()  # too few groups are refused before hours of stage 1
-    errors = None
+    errors, how = None, {"recall": config.recall, "level": None if split.leaks else 0.95}
     if config.stages == 1:
         plain = method.stage_one(collect=False, until=config.until + config.epochs)
-        first, second = judge(plain, judged, recall=config.recall), None
+        first, second = judge(plain, judged, **how), None
     else:
         one = method.stage_one()
         errors = method.out_of_fold() if config.out_of_fold else one.errors
         two = method.stage_two(one, errors)
-        first, second = (judge(stage, judged, recall=config.recall) for stage in (one, two))
+        first, second = (judge(stage, judged, **how) for stage in (one, two))
     last = second or first
     evaluation: dict[str, Any] = {
         "metrics": last.metrics,
-        "folds": {"kind": split.kind, "k": 1, "leaks": False, "buffer_m": 0.0},
+        "folds": {"kind": split.kind, "k": 1, "leaks": split.leaks, "buffer_m": 0.0},
         "groups": last.groups,
         "judged_on": "test tiles" if tested else "the validation tiles that chose epoch and threshold",
         "tiles": {name: int(np.count_nonzero(part == name)) for name in ("train", "val", "test")},

@@ -13,10 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from jido.data.patches import normalise
-from jido.data.tiles import Tiles, batches, draw_epoch, packed, unpacked
+from jido.data.tiles import POSITIVE_SHARE, Tiles, batches, draw_epoch, packed, unpacked
 from jido.errors import ModelError
 from jido.io import Progress
 from jido.methods.errors import ErrorMask
@@ -38,7 +47,7 @@ EVALUATED = 16
 
 
 class StageConfig(BaseModel):
-    """What the course of a training depends on; the defaults are the ginseng paper's."""
+    """What every epoch of a training depends on; the defaults are the ginseng paper's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,7 +59,10 @@ class StageConfig(BaseModel):
     batch: PositiveInt = 48
     precision: Literal["fp32", "bf16"] = "bf16"
     augment: bool = Field(False, description="turn and mirror tiles; the paper does not")
-    ratio: PositiveFloat | None = Field(2.0, description="positive to negative tiles; none: all tiles alike")
+    positive_share: float = Field(
+        POSITIVE_SHARE, ge=0, lt=1, description="a tile with more target than this share is a positive one"
+    )
+    ratio: NonNegativeFloat = Field(2.0, description="positive to negative tiles drawn; 0: all tiles alike")
     tiles_per_epoch: PositiveInt | None = Field(None, description="draws of an epoch; none: as many as tiles")
     seed: NonNegativeInt = 0
     passes: PositiveInt = Field(3, description="passes over the tiles in an epoch that collects errors")
@@ -113,7 +125,7 @@ class Stage:
     Args:
         name: of the run in the history, and of its checkpoint.
         number: 1 or 2.
-        course: mixed into the seed of the draws: stages of one course see the same tiles in an epoch.
+        stream: of random numbers, by name: stages of one stream draw the same tiles in an epoch.
         learner: the net, its loss and its optimiser.
         data: the tiles.
         config: the settings.
@@ -125,7 +137,7 @@ class Stage:
 
     name: str
     number: int
-    course: str
+    stream: str
     learner: Learner
     data: Data
     config: StageConfig
@@ -144,16 +156,17 @@ class Stage:
 
     def scores(self, which: np.ndarray) -> np.ndarray:
         """Scores (n, S, S) float32 of the target, as the net is now; 0 where there is no data."""
+        return np.concatenate([self._scored(some)[0] for some in batches(which, EVALUATED)])
+
+    def _scored(self, some: np.ndarray) -> tuple[np.ndarray, Tensor]:
+        """Scores (n, S, S) of tiles that are judged together, and the logits (n, K, S, S) behind them."""
         from jido.nets.heads import target_score
 
-        found = [
-            target_score(self.learner.logits(self.data.images(some)), self.heads, self.config.combine)
-            for some in batches(which, EVALUATED)
-        ]
-        scores = np.concatenate([part.cpu().numpy() for part in found])
+        logits = self.learner.logits(self.data.images(some))
+        scores = target_score(logits, self.heads, self.config.combine).cpu().numpy()
         if self.data.tiles.valid is not None:
-            scores *= unpacked(self.data.tiles.valid[which], self.data.tiles.side)
-        return scores
+            scores *= unpacked(self.data.tiles.valid[some], self.data.tiles.side)
+        return scores, logits
 
     def outputs(self, which: np.ndarray) -> np.ndarray:
         """Probabilities (n, K, S, S) float32 of each output: the target and what the heads have learned."""
@@ -171,15 +184,16 @@ class Stage:
         return np.array([np.bitwise_count(part).sum(dtype=np.int64) for part in parts])
 
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of an epoch, drawn from the seed, the number of the epoch and the course."""
+        """Batches of an epoch, drawn from the seed, the number of the epoch and the stream."""
         import torch
 
         from jido.train import dihedral
 
         config, tiles = self.config, self.data.tiles
-        seed = (config.seed, epoch, *self.course.encode())
-        positive = tiles.positive()[self.train]
-        drawn = self.train[draw_epoch(positive, seed=seed, ratio=config.ratio, size=config.tiles_per_epoch)]
+        seed = (config.seed, epoch, *self.stream.encode())
+        positive = tiles.positive(config.positive_share)[self.train]
+        size, ratio = config.tiles_per_epoch, config.ratio or None
+        drawn = self.train[draw_epoch(positive, seed=seed, ratio=ratio, size=size)]
         turns = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
         for which in batches(drawn, config.batch):
             masks = np.stack([unpacked(bits[which], tiles.side) for bits in self.targets], axis=1)
@@ -193,10 +207,22 @@ class Stage:
 
     def histogram(self, which: np.ndarray) -> np.ndarray:
         """Score histogram (2, BINS) of some tiles."""
-        found = np.zeros((2, BINS), dtype=np.int64)
+        return self._judged(which)[0]
+
+    def _judged(self, which: np.ndarray) -> tuple[np.ndarray, float]:
+        """Score histogram (2, BINS) of some tiles, and the mean loss of the target output on them.
+
+        What heads learn is not known of tiles whose errors are not collected, so they are left out.
+        """
+        import torch
+
+        found, losses = np.zeros((2, BINS), dtype=np.int64), []
         for some in batches(which, EVALUATED):
-            found += score_histogram(self.scores(some), self.data.tiles.mask(some))
-        return found
+            mask, (scores, logits) = self.data.tiles.mask(some), self._scored(some)
+            found += score_histogram(scores, mask)
+            target = torch.from_numpy(mask[:, None]).to(logits.device, torch.float32)
+            losses.append(len(some) * float(self.learner.loss(logits[:, :1], target)))
+        return found, sum(losses) / max(len(which), 1)
 
     def take_best(self) -> Stage:
         """Put the weights of the epoch with the best validation IoU into the net."""
@@ -222,7 +248,7 @@ class Stage:
         if checkpoint.exists():
             self.restore(checkpoint, key, until=until)
         steps = -(-(self.config.tiles_per_epoch or len(self.train)) // self.config.batch)
-        due = self._due(steps)
+        collected_after = self._collection_steps(steps)
         hits = np.zeros(3, dtype=np.int64)
         started = time.perf_counter()
 
@@ -232,17 +258,17 @@ class Stage:
         def after_step(step: int, logits: Tensor, targets: Tensor) -> None:
             said, true = logits[:, 0] > 0, targets[:, 0].to(logits.device) > 0
             hits[:] += [int((said & true).sum()), int((said & ~true).sum()), int((~said & true).sum())]
-            if collecting(self.learner.epoch + 1) and step in due:
+            if collecting(self.learner.epoch + 1) and step in collected_after:
                 self._collect()
 
         def after_epoch(loss: float) -> None:
             nonlocal started
             epoch = self.learner.epoch
             if epoch == collect_from:
-                self._meet()
+                self._check_precondition()
             if not np.isfinite(loss):
                 raise ModelError(f"The loss is no number after epoch {epoch}: take a lower learning_rate.")
-            held = self.histogram(self.data.validation)
+            held, val_loss = self._judged(self.data.validation)
             figures = {name: float(value) for name, value in binary_summary(counts_at(held, 0.5)).items()}
             best_iou = float(np.nan_to_num(binary_summary(counts_at(held, best_threshold(held)))["iou"]))
             self.rows.append(
@@ -251,6 +277,7 @@ class Stage:
                     "stage": self.number,
                     "epoch": epoch,
                     "loss": loss,
+                    "val_loss": val_loss,
                     "train_iou": float(hits[0] / max(hits.sum(), 1)),
                     **{name: value if np.isfinite(value) else None for name, value in figures.items()},
                     "best_iou": best_iou,
@@ -268,7 +295,7 @@ class Stage:
         train(self.learner, self.batches, until=until, after_step=after_step, after_epoch=after_epoch)
         return self
 
-    def _due(self, steps: int) -> set[int]:
+    def _collection_steps(self, steps: int) -> set[int]:
         """Numbers of the steps after which errors are collected."""
         if self.config.every:
             return set(range(self.config.every, steps + 1, self.config.every)) or {steps}
@@ -279,8 +306,8 @@ class Stage:
         for some in batches(self.collected, EVALUATED):
             self.errors.add(some, self.predicted(some))
 
-    def _meet(self) -> None:
-        """Is the paper's precondition met: has the net learned its tiles when collecting begins?"""
+    def _check_precondition(self) -> None:
+        """Has the net learned its tiles when collecting begins, as the paper wants it?"""
         counts = self.counts(self.train, self.predicted(self.train))
         self.onset_iou = float(binary_summary(counts)["iou"])
         met = "" if self.onset_iou >= PRECONDITION else f": precondition not met, it should be {PRECONDITION}"
@@ -293,11 +320,11 @@ class Stage:
         return work / f"{self.name.replace(' ', '')}.pt"
 
     def key(self, collect_from: int | None) -> str:
-        """Hash of all that the course of this stage depends on; epochs to come do not count."""
+        """Hash of all that this stage depends on; epochs to come do not count."""
         other = {"heads", "combine"} if self.number == 1 else {"passes", "every"}
         settings = {name: getattr(self.config, name) for name in StageConfig.model_fields.keys() - other}
         shapes = [[name, *value.shape] for name, value in self.learner.net.state_dict().items()]
-        facts = [settings, self.number, self.course, collect_from, self.data.key, shapes]
+        facts = [settings, self.number, self.stream, collect_from, self.data.key, shapes]
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for part in (*self.targets, self.train, self.collected):
             digest.update(np.ascontiguousarray(part).data)
@@ -313,7 +340,7 @@ class Stage:
             rows=self.rows,
             best=self.best,
             onset_iou=self.onset_iou,
-            errors=torch.from_numpy(self.errors.bits),
+            errors=torch.from_numpy(self.errors.bits) if self.errors.bits.any() else None,
         )
 
     def restore(self, path: Path, key: str | None = None, *, until: int | None = None) -> None:
@@ -336,4 +363,4 @@ class Stage:
         except (OSError, RuntimeError, KeyError, EOFError, ValueError) as err:
             raise ModelError(f"{path} cannot be read: remove it, or train with --restart.") from err
         self.rows, self.best, self.onset_iou = extra["rows"], extra["best"], extra["onset_iou"]
-        self.errors.bits[:] = extra["errors"].numpy()
+        self.errors.bits[:] = 0 if extra["errors"] is None else extra["errors"].numpy()

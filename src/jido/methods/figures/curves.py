@@ -267,17 +267,23 @@ def _called(run: str) -> str:
 
 
 def _loss(rows: Rows) -> Figure:
-    """Loss of all runs, a panel per stage; their scales differ, since stage 2 has two outputs."""
+    """Loss of all runs, a panel per stage; their scales differ, since stage 2 has two outputs.
+
+    On held-out tiles it is that of the target output alone.
+    """
     stages = [stage for stage in (1, 2) if _runs(rows, stage)] or [1]
     figure, axes = _canvas(len(stages))
     number = count()  # goes on from panel to panel: there is one legend
     for axis, stage in zip(axes, stages, strict=True):
         for name, part in _runs(rows, stage).items():
-            loss = values(part, "loss")
-            loss = np.where(loss > 0, loss, np.nan)
-            _line(axis, part, loss, label=_called(name), number=next(number), width=0.9)
+            colour = next(number)
+            for words, column, alpha in (("training", "loss", 0.45), ("held-out", "val_loss", 1.0)):
+                loss = values(part, column)
+                loss = np.where(loss > 0, loss, np.nan)
+                label = f"{_called(name)}, {words} tiles"
+                _line(axis, part, loss, label=label, number=colour, width=0.9, alpha=alpha)
         axis.set_title(f"Stage {stage}")
-    _finish(figure, axes, "training loss", log=True)
+    _finish(figure, axes, "loss", log=True)
     return figure
 
 

@@ -25,7 +25,8 @@ COLUMNS: dict[str, type] = {
     "run": str,  # "stage 1", a branch "A" that goes on from it, or a case of stage 2 "A_100-200"
     "stage": int,
     "epoch": int,  # branches go on counting after stage 1, a case of stage 2 counts from 1
-    "loss": float,
+    "loss": float,  # on training tiles, of all outputs
+    "val_loss": float,  # on held-out tiles, of the target output alone
     "train_iou": float,
     "iou": float,  # this and the next four on held-out tiles
     "precision": float,

@@ -5,7 +5,7 @@ The paper is that of :mod:`jido.methods.figures.history`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +15,7 @@ import numpy as np
 from jido.data.tiles import Tiles, batches, unpacked
 from jido.geo import Band
 from jido.methods.figures.curves import save
-from jido.methods.figures.pieces import Piece, Stage2, distinct, false_pieces, recovered_pieces, united
+from jido.methods.figures.pieces import Piece, Said, Stage2, distinct, united
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -175,53 +175,59 @@ def stages_picture(
 def recovered_picture(
     tiles: Tiles,
     which: np.ndarray,
-    truth: np.ndarray,
-    stage1: np.ndarray,
-    stage2: Stage2,
+    says: Callable[[np.ndarray], Said],
+    pieces: Sequence[Piece],
     path: str | Path,
     *,
     count: int = 4,
 ) -> Path:
     """The largest targets that stage 1 missed and stage 2 found, each with a zoom (figure 12).
 
-    Of targets that several overlapping tiles show, one is drawn. Arguments as in :func:`stages_picture`.
+    Of targets that several overlapping tiles show, one is drawn.
+
+    Args:
+        tiles: where the images come from.
+        which: (N,) places of the tiles that were looked at.
+        says: places (n,) -> what is said of these tiles.
+        pieces: that :func:`~jido.methods.figures.pieces.largest_pieces` found in them.
+        path: of the PNG.
+        count: pieces that are drawn, at most.
 
     Raises:
         OutputError: when the file cannot be written.
     """
-    pieces = _new(tiles, which, recovered_pieces(truth, stage1, stage2), count)
     none = f"On these {len(which)} tiles stage 2 recovered none of the targets\nthat stage 1 had missed."
     names = ("GT: {0.pixels} px", "stage 1 found {0.found1:.0%}", "stage 2 found {0.found2:.0%}")
-    return _pieces_picture(tiles, which, (truth, stage1, stage2), pieces, path, none=none, names=names)
+    shown = _new(tiles, which, pieces, count)
+    return _pieces_picture(tiles, which, says, shown, path, none=none, names=names)
 
 
 def false_positives_picture(
     tiles: Tiles,
     which: np.ndarray,
-    truth: np.ndarray,
-    stage1: np.ndarray,
-    stage2: Stage2,
+    says: Callable[[np.ndarray], Said],
+    pieces: Sequence[Piece],
     path: str | Path,
     *,
     count: int = 4,
 ) -> Path:
     """The largest predictions of stage 2 that touch no truth, each with a zoom (figure 13).
 
-    Some may be targets that the labels lack. Arguments as in :func:`stages_picture`.
+    Some may be targets that the labels lack. Arguments as in :func:`recovered_picture`.
 
     Raises:
         OutputError: when the file cannot be written.
     """
-    pieces = _new(tiles, which, false_pieces(truth, stage1, stage2), count)
     none = f"On these {len(which)} tiles stage 2 has no false alarm:\nall that it predicts touches a target."
     names = ("no target there", "stage 1 says so on {0.found1:.0%}", "false alarm of {0.pixels} px")
-    return _pieces_picture(tiles, which, (truth, stage1, stage2), pieces, path, none=none, names=names)
+    shown = _new(tiles, which, pieces, count)
+    return _pieces_picture(tiles, which, says, shown, path, none=none, names=names)
 
 
 def _pieces_picture(
     tiles: Tiles,
     which: np.ndarray,
-    says: tuple[np.ndarray, np.ndarray, Stage2],
+    says: Callable[[np.ndarray], Said],
     pieces: Sequence[Piece],
     path: str | Path,
     *,
@@ -233,18 +239,18 @@ def _pieces_picture(
 
     if not pieces:
         return save(_words(none), Path(path))
-    truth, stage1, stage2 = says
+    places = which[[piece.tile for piece in pieces]]
+    truth, stage1, stage2 = says(places)
     figure, axes = _grid(len(pieces), ("image", "ground truth", "stage 1", "stage 2", "zoom"))
-    for row, piece in zip(axes, pieces, strict=True):
-        number = piece.tile
-        _show_tile(row, tiles, int(which[number]), truth[number], stage1[number], _one(stage2, number))
+    for number, (row, piece) in enumerate(zip(axes, pieces, strict=True)):
+        _show_tile(row, tiles, int(places[number]), truth[number], stage1[number], _one(stage2, number))
         for axis, name in zip(row[1:4], names, strict=True):
             axis.set_xlabel(name.format(piece).replace("%", " %"), fontsize=8)
         top, left, side = _around(piece.box, tiles.side)
         for axis in row[:4]:
             box = Rectangle((left - 0.5, top - 0.5), side, side, fill=False, edgecolor=OUTLINE, linewidth=1.2)
             axis.add_patch(box)
-        row[4].imshow(to_rgb(tiles.pixels(which[[number]])[0], tiles.bands))
+        row[4].imshow(to_rgb(tiles.pixels(places[[number]])[0], tiles.bands))
         _outline(row[4], piece.inside)
         row[4].set(xlim=(left - 0.5, left + side - 0.5), ylim=(top + side - 0.5, top - 0.5))
         metres = f", {side * tiles.pixel_m[1]:.0f} m" if tiles.pixel_m else ""

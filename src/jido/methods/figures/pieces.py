@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from jido.data.tiles import Tiles
+from jido.data.tiles import Tiles, batches
 
 Box = tuple[int, int, int, int]
 """(top, left, bottom, right) in pixels of a tile, the last two not inside."""
@@ -16,8 +16,14 @@ Box = tuple[int, int, int, int]
 Stage2 = np.ndarray | tuple[np.ndarray, np.ndarray]
 """What stage 2 says, bool (n, S, S): its only channel, or the target channel and the error channel."""
 
+Said = tuple[np.ndarray, np.ndarray, Stage2]
+"""The truth, what stage 1 says and what stage 2 says of n tiles, bool (n, S, S)."""
+
 MOST = 100
 """Pieces that a list holds at most."""
+
+AT_ONCE = 64
+"""Tiles whose masks are in memory."""
 
 SAME = 0.25
 """Boxes that share more than this of the smaller one show the same."""
@@ -66,6 +72,26 @@ def false_pieces(truth: np.ndarray, stage1: np.ndarray, stage2: Stage2) -> list[
     """
     found = united(stage2)
     return _largest(truth | found, (stage1, found, truth), lambda one, two, true: true == 0)
+
+
+def largest_pieces(
+    which: np.ndarray, says: Callable[[np.ndarray], Said], *finders: Callable[..., list[Piece]]
+) -> list[list[Piece]]:
+    """The :data:`MOST` largest pieces of any number of tiles, for each of several kinds.
+
+    Args:
+        which: (N,) places of the tiles; the ``tile`` of a piece counts in them.
+        says: places (n,) -> what is said of these tiles.
+        finders: :func:`recovered_pieces`, :func:`false_pieces`.
+    """
+    found: list[list[Piece]] = [[] for _ in finders]
+    for some in batches(np.arange(len(which)), AT_ONCE):
+        said = says(which[some])
+        for kept, find in zip(found, finders, strict=True):
+            kept += [piece._replace(tile=int(some[piece.tile])) for piece in find(*said)]
+            kept.sort(key=lambda piece: -piece.pixels)
+            del kept[MOST:]
+    return found
 
 
 def distinct(tiles: Tiles, boxes: Iterable[tuple[int, Box]]) -> Iterator[int]:

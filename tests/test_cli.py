@@ -20,7 +20,7 @@ from jido.io import Scene, json_text, read_labels, write_codes, write_labels
 
 HONG_KONG = Path(__file__).parents[2] / "shared" / "data" / "lcz_hongkong"
 
-FIGURES = {"oa", "kappa", "f1_macro", "oa_w", "oa_u", "oa_bu"}
+FIGURES = {"oa", "kappa", "mcc", "f1_macro", "oa_w", "oa_u", "oa_bu"}
 
 
 def assert_figures(metrics: dict[str, Any], *, interval: bool) -> None:

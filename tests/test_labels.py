@@ -7,7 +7,7 @@ from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 
 from jido.errors import LabelsError
-from jido.labels import ClassScheme, Labels, LandClass, binary_scheme, lcz_scheme
+from jido.labels import ClassScheme, Labels, LandClass, binary_scheme, lcz_scheme, named_scheme
 
 UTM = CRS("EPSG:32649")
 GRID = GeoBox.from_bbox((500_000, 2_000_000, 500_800, 2_000_600), UTM, resolution=100)  # 6 rows, 8 columns
@@ -85,6 +85,19 @@ def test_index_and_subset():
     assert scheme.labels == ("3", "G")
     assert scheme.weights[0, 1] == lcz_scheme().weights[2, 16]
     np.testing.assert_array_equal(scheme.index(np.array([[17, 3], [0, 5]])), [[1, 0], [-1, -1]])
+
+
+@pytest.mark.parametrize("n", [2, 16, 60])
+def test_named_classes_have_codes_and_colours_of_their_own(n):
+    scheme = named_scheme("scene", [f"class {i}" for i in range(n)])
+    assert scheme.codes == tuple(range(1, n + 1))
+    assert len({c.color for c in scheme.classes}) == n
+    assert ClassScheme.from_dict(scheme.to_dict()).labels == scheme.labels
+
+
+def test_too_many_named_classes_are_refused():
+    with pytest.raises(LabelsError, match="1 to 254"):
+        named_scheme("scene", [str(i) for i in range(255)])
 
 
 def test_a_binary_scheme_has_background_and_target():

@@ -7,6 +7,7 @@ from sklearn import metrics
 from jido.labels import ClassScheme, LandClass, lcz_scheme
 from jido.stats import (
     accept_threshold,
+    calibration,
     cluster_bootstrap,
     confusion,
     confusion_by_group,
@@ -14,12 +15,14 @@ from jido.stats import (
     f1_per_class,
     figure,
     kappa,
+    mcc,
     oa_built,
     oa_built_natural,
     oa_weighted,
     overall_accuracy,
     per_class,
     producers_accuracy,
+    reliability,
     summary,
     users_accuracy,
 )
@@ -154,9 +157,41 @@ def test_macro_f1_counts_the_classes_that_occur():
     assert f1_macro(cm) == pytest.approx((12 / 14) / 2)
 
 
-def test_a_scheme_without_built_classes_and_weights_has_three_figures():
-    assert list(summary(polygons([0.5], 10)[0], TWO)) == ["oa", "kappa", "f1_macro"]
-    assert list(summary(np.eye(17), LCZ)) == ["oa", "kappa", "f1_macro", "oa_u", "oa_bu", "oa_w"]
+def test_a_scheme_without_built_classes_and_weights_has_no_figures_of_them():
+    assert list(summary(polygons([0.5], 10)[0], TWO)) == ["oa", "kappa", "f1_macro", "mcc"]
+    assert list(summary(np.eye(17), LCZ)) == ["oa", "kappa", "f1_macro", "mcc", "oa_u", "oa_bu", "oa_w"]
+
+
+@pytest.mark.parametrize("cm", [CM, BY_HAND, np.array([[5, 0], [5, 0]]), np.array([[0, 3], [4, 0]])])
+def test_mcc_is_that_of_scikit_learn(cm):
+    truth, said = (np.repeat(places.ravel(), cm.ravel()) for places in np.indices(cm.shape))
+    found = mcc(cm)
+    assert np.nan_to_num(found) == pytest.approx(metrics.matthews_corrcoef(truth, said))
+    assert np.isnan(found) == (len(np.unique(said)) == 1)
+    assert mcc(cm.astype(np.int64) * 10**9) == pytest.approx(found, nan_ok=True)
+
+
+def test_reliability_by_hand():
+    confidence, right = np.array([0.05, 0.55, 0.58, 0.95, 1.0]), np.array([0, 1, 0, 1, 1], bool)
+    rows = reliability(confidence, right, bins=10)
+    assert [(row["lower"], row["n"], row["accuracy"]) for row in rows] == [
+        (0, 1, 0),
+        (0.5, 2, 0.5),
+        (0.9, 2, 1),
+    ]
+    assert rows[1]["confidence"] == pytest.approx(0.565)
+
+
+def test_calibration_by_hand():
+    said = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    found = calibration(said, np.array([0, 1, 1]), bins=10)
+    assert found["ece"] == pytest.approx((0.1 + 0.6 + 0.2) / 3)
+    assert found["brier"] == pytest.approx((0.02 + 0.72 + 0.08) / 3)
+    assert (found["right"], found["wrong"]) == pytest.approx((0.85, 0.6))
+    assert found["gap"] == pytest.approx(0.25)
+    assert calibration(said, np.array([0, 0, 1]))["gap"] is None
+    perfect = calibration(np.eye(3), np.arange(3))
+    assert (perfect["ece"], perfect["brier"]) == (0, 0)
 
 
 def test_rows_per_class():
@@ -273,7 +308,7 @@ def test_bounds_stay_where_the_figure_is_legal(n):
     matrices = lcz_polygons(n, seed=8)
     for name, f in cluster_bootstrap(matrices, LCZ, level=0.999).items():
         if f["lower"] is not None:
-            assert (-1 if name == "kappa" else 0) <= f["lower"] <= f["value"] <= f["upper"] <= 1
+            assert (-1 if name in ("kappa", "mcc") else 0) <= f["lower"] <= f["value"] <= f["upper"] <= 1
     against = np.array([[[0, 9], [0, 0]], [[0, 0], [9, 0]]] * 4)  # kappa of -1 is legal
     against[0] = [[5, 4], [0, 0]]
     assert -1 <= cluster_bootstrap(against, TWO)["kappa"]["lower"] < -0.8

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from jido.cli import assess, demo, doctor, labels, lcz, mapping, model, polygons, segment
+from jido.cli import assess, demo, doctor, labels, lcz, mapping, model, polygons, scene, segment
 from jido.errors import JidoError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command("polygons")(polygons.polygons)
 app.add_typer(labels.app, name="labels")
 app.add_typer(lcz.app, name="lcz")
 app.add_typer(model.app, name="model")
+app.add_typer(scene.app, name="scene")
 app.add_typer(segment.app, name="segment")
 
 UsageError: type[typer.BadParameter] = typer.BadParameter.__bases__[0]

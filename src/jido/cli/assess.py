@@ -18,7 +18,7 @@ def assess(
         typer.Option(
             "--reference",
             help="Labels or label raster to compare with. For a map of two classes also polygons of the "
-            "target without a class, outside of which all is background, or a mask on the cells of the map.",
+            "target alone, outside of which all is background, or a mask on the cells of the map.",
         ),
     ],
     within: Annotated[
@@ -75,14 +75,15 @@ def assess(
 
 def print_assessment(result: dict[str, Any], reference: str) -> None:
     """The fold figures first, then what the reference has to say and whether it may."""
-    from jido.maps.report import NAMES, area_text, text
+    from jido.maps.report import area_text
+    from jido.stats.words import NAMES, text
 
     if result["held_out"]:
         folds = result["held_out_folds"]
         name = "iou" if "iou" in result["held_out"] else "oa"
         many = f", {folds['k']} folds" if folds["k"] > 1 else ""
         print(f"Held-out {'folds' if many else 'figure'} of the model ({folds['kind']}{many}):")
-        quote = "" if result["independent"] else "  <- the figure to quote"
+        quote = "" if result["independent"] or folds["leaks"] else "  <- the figure to quote"
         print(f"  {NAMES[name]}: {text(result['held_out'][name])}{quote}\n")
     inside = f"{result['overlap'] * 100:.1f} % of them inside the training labels of this map"
     if result["independent"] is None:

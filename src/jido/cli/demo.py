@@ -33,7 +33,7 @@ def demo(
 
 def print_demo(result: dict[str, Any]) -> None:
     """One table that shows why the way of judging matters."""
-    from jido.maps.report import text
+    from jido.stats.words import text
 
     print_table(
         ["overall accuracy, judged by ...", "value [95 % interval]"],

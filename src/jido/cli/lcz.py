@@ -100,7 +100,8 @@ def train(
 
 def print_training(evaluation: dict[str, Any]) -> None:
     """The held-out figures of a model."""
-    from jido.maps.report import NAMES, statement, text
+    from jido.maps.report import statement
+    from jido.stats.words import NAMES, text
 
     print(statement(evaluation))
     rows = [[NAMES.get(k, k), text(v)] for k, v in evaluation["metrics"].items()]

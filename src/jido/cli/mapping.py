@@ -44,6 +44,10 @@ def map_(
     tile: Annotated[
         int | None, typer.Option("--tile", help="Side in pixels of what is read at once.")
     ] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option("--stride", min=1, help="Pixels between windows, the side of a cell, for scene models."),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Threads that predict; one for each core.")
     ] = None,
@@ -74,12 +78,17 @@ def map_(
     from jido.io import require_place
     from jido.maps import estimate_map, map_scene
     from jido.methods import load_model
+    from jido.methods.net import NetModel
 
     if output is None and not plan:
         raise OutputError("The map needs a name: give it with -o map.tif, or ask for --plan only.")
     if output is not None:
         require_place(output)
     loaded = load_model(model)
+    if stride is not None:
+        if not isinstance(loaded, NetModel):
+            raise ModelError(f"{model} is no net, so its cells cannot be changed: leave out --stride.")
+        loaded = loaded.at_stride(stride)
     how: dict[str, Any] = {
         "tile": tile,
         "overlap": overlap,

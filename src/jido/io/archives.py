@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import lzma
+import posixpath
 import shutil
 import stat
 import tarfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
@@ -32,6 +35,7 @@ DAMAGED = (
     zipfile.BadZipFile,
     tarfile.TarError,
     zlib.error,
+    lzma.LZMAError,
     gzip.BadGzipFile,
     EOFError,
     RuntimeError,  # a password is wanted
@@ -71,13 +75,10 @@ def list_images(given: Sequence[str | Path], *, work: Path) -> list[Listed]:
     """
     found: dict[Path, tuple[str, str]] = {}
     for one in map(Path, given):
-        folder = _unpacked(one, work) if _is_archive(one) else one
-        paths = [one] if one.is_file() and folder is one else _inside(folder)
+        folder = _unpacked(one, work) if is_archive(one) else one
+        paths = [one] if one.is_file() and folder is one else images_below(folder)
         if not paths:
-            known = ", ".join(IMAGE_SUFFIXES)
-            if not one.exists():
-                raise ImageError(f"{one} does not exist.")
-            raise ImageError(f"{one} holds no image: give a file, folder or archive with {known}.")
+            raise no_image(one)
         for path in paths:
             inside = path.name if path is one else path.relative_to(folder).as_posix()
             shown = one.as_posix() if path is one else f"{one.as_posix()}/{inside}"
@@ -94,13 +95,21 @@ def input_state(given: Sequence[str | Path]) -> list[tuple[str, int, int]]:
     """
     state = []
     for one in map(Path, given):
-        files = [one] if not one.is_dir() else _inside(one, (*IMAGE_SUFFIXES, *BESIDE))
+        files = [one] if not one.is_dir() else images_below(one, (*IMAGE_SUFFIXES, *BESIDE))
         try:
             facts = [(str(path.resolve()), path.stat()) for path in files]
         except OSError as err:
             raise ImageError(f"{err.filename} does not exist.") from err
         state += [(path, fact.st_size, fact.st_mtime_ns) for path, fact in facts]
     return state
+
+
+def no_image(given: Path) -> ImageError:
+    """What to say of something given in which there is no image."""
+    if not given.exists():
+        return ImageError(f"{given} does not exist.")
+    known = ", ".join(IMAGE_SUFFIXES)
+    return ImageError(f"{given} holds no image: give a file, folder or archive with {known}.")
 
 
 @contextmanager
@@ -110,15 +119,15 @@ def damage_is_an_error() -> Iterator[None]:
         yield
 
 
-def _inside(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[Path]:
+def images_below(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[Path]:
     """Files with these suffixes below a folder, by path; hidden ones and what macOS adds left out."""
     found = [path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file()]
-    seen = [path for path in found if not _hidden(PurePosixPath(path.relative_to(folder).as_posix()))]
+    seen = [path for path in found if not _hidden(path.relative_to(folder).parts)]
     return sorted(seen, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def _hidden(path: PurePosixPath) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+def _hidden(parts: Iterable[str]) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
 def _told_apart(shown: Sequence[str]) -> list[str]:
@@ -137,8 +146,66 @@ def _told_apart(shown: Sequence[str]) -> list[str]:
 # -- archives ----------------------------------------------------------------------------------
 
 
-def _is_archive(path: Path) -> bool:
+class Member(NamedTuple):
+    """An ordinary file of an archive: place among all members from 1, path, bytes, a way to read them."""
+
+    place: int
+    name: str
+    size: int
+    open: Callable[[], IO[bytes]]
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is called like an archive."""
     return path.name.lower().endswith((*ZIPS, *TARS)) and path.is_file()
+
+
+def members(archive: Path, suffixes: tuple[str, ...]) -> Iterator[Member]:
+    """Ordinary files with these suffixes in the order of an archive; hidden ones and links are left alone.
+
+    A member can be read until the next one is asked for.
+
+    Raises:
+        ImageError: when a path leads out of the archive.
+        OSError: or one of :data:`DAMAGED`, when the archive cannot be read.
+    """
+    for member in _files(archive):
+        name = posixpath.normpath(member.name.replace("\\", "/"))  # as some packers on Windows write
+        if not name.lower().endswith(suffixes):
+            continue
+        if name.startswith(("/", "../")) or name[1:2] == ":":  # C:
+            raise ImageError(
+                f"{archive} holds {member.name!r}, which would be written outside of its folder: do not "
+                "trust it."
+            )
+        if not _hidden(name.split("/")):
+            yield member._replace(name=name)
+
+
+def damaged(archive: object, err: Exception, *, doing: str = "read") -> ImageError:
+    """What to say of an archive, or a member of one, that cannot be read."""
+    reason = " ".join(str(err).split()).rstrip(". ") or "it ends too early"
+    return ImageError(f"{archive} cannot be {doing} ({reason}): get it again.")
+
+
+def _files(archive: Path) -> Iterator[Member]:
+    if archive.name.lower().endswith(ZIPS):
+        with zipfile.ZipFile(archive) as packed:
+            for place, info in enumerate(packed.infolist(), start=1):
+                if not info.is_dir() and not stat.S_ISLNK(info.external_attr >> 16):
+                    yield Member(place, info.filename, info.file_size, partial(packed.open, info))
+    else:
+        with tarfile.open(archive) as tape:
+            for place, member in enumerate(tape, start=1):
+                if member.isreg():
+                    yield Member(place, member.name, member.size, partial(_bytes, tape, member))
+
+
+def _bytes(tape: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    file = tape.extractfile(member)
+    if file is None:
+        raise tarfile.ReadError(f"{member.name} is no ordinary file")
+    return file
 
 
 def _unpacked(archive: Path, work: Path) -> Path:
@@ -149,43 +216,11 @@ def _unpacked(archive: Path, work: Path) -> Path:
         with replacing(folder, folder=True) as fresh:
             fresh.mkdir()
             try:
-                for name, source in _members(archive):
-                    _write(archive, name, source, fresh)
+                for member in members(archive, (*IMAGE_SUFFIXES, *BESIDE)):
+                    place = fresh / member.name
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    with member.open() as source, place.open("wb") as file:
+                        shutil.copyfileobj(source, file)
             except DAMAGED as err:
-                reason = " ".join(str(err).split()).rstrip(". ") or "it ends too early"
-                raise ImageError(f"{archive} cannot be unpacked ({reason}): get it again.") from err
+                raise damaged(archive, err, doing="unpacked") from err
     return folder
-
-
-def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Name and bytes of the ordinary files of an archive that are wanted."""
-    if archive.name.lower().endswith(ZIPS):
-        with zipfile.ZipFile(archive) as packed:
-            for info in packed.infolist():
-                if _wanted(info.filename) and not stat.S_ISLNK(info.external_attr >> 16):
-                    with packed.open(info) as source:
-                        yield info.filename, source
-    else:
-        with tarfile.open(archive) as tape:
-            for member in tape:
-                wanted = member.isreg() and _wanted(member.name)
-                if wanted and (file := tape.extractfile(member)) is not None:
-                    yield member.name, file
-
-
-def _wanted(name: str) -> bool:
-    """Whether a member of an archive is an image or belongs to one."""
-    path = PurePosixPath(name)
-    climbs = ".." in path.parts  # to be refused, not to be passed over as hidden
-    return path.suffix.lower() in (*IMAGE_SUFFIXES, *BESIDE) and (climbs or not _hidden(path))
-
-
-def _write(archive: Path, name: str, source: IO[bytes], folder: Path) -> None:
-    place = folder / name
-    if not place.resolve().is_relative_to(folder.resolve()):
-        raise ImageError(
-            f"{archive} holds {name!r}, which would be written outside of its folder: do not trust it."
-        )
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with place.open("wb") as file:
-        shutil.copyfileobj(source, file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ def mlm_item(
     name: str,
     *,
     net: str,
-    settings: dict[str, int],
+    settings: Mapping[str, int | float | str],
     parameters: int,
     bands: Sequence[Band],
     mean: Sequence[float],

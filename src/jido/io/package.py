@@ -180,8 +180,8 @@ class Package:
             return "Nobody has judged how accurate it is.\n"
         folds = self.evaluation["folds"]
         rows = "\n".join(
-            f"| {name} | {_text(v['value'])} | {_text(v['lower'])} - {_text(v['upper'])} |"
-            for name, v in self.evaluation["metrics"].items()
+            f"| {name} | {_text(figure['value'])} | {_interval(figure)} |"
+            for name, figure in self.evaluation["metrics"].items()
         )
         on, things = f"{folds['k']} folds", "polygons"
         if "judged_on" in self.evaluation:
@@ -280,3 +280,9 @@ def _pair(value: list[float] | None) -> tuple[float, float] | None:
 
 def _text(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
+
+
+def _interval(figure: dict[str, float | None]) -> str:
+    """Both ends, or a dash where none is claimed."""
+    known = figure["lower"] is not None and figure["upper"] is not None
+    return f"{_text(figure['lower'])} - {_text(figure['upper'])}" if known else _text(None)

@@ -38,7 +38,7 @@ os.environ.setdefault("GDAL_PNG_WHOLE_IMAGE_OPTIM", "NO")  # with it a PNG that 
 os.environ.setdefault("GDAL_CACHEMAX", str(CACHE_MB))  # GDAL looks once, when the first block is read
 
 
-def _band_names(source: rasterio.DatasetReader, planes: Sequence[int]) -> list[str]:
+def band_names(source: rasterio.DatasetReader, planes: Sequence[int]) -> list[str]:
     """Band descriptions of a file; colours or ``band1`` where it has none."""
     colours = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
     names = []
@@ -52,7 +52,7 @@ def _band_names(source: rasterio.DatasetReader, planes: Sequence[int]) -> list[s
 
 def _bands(source: rasterio.DatasetReader, planes: Sequence[int]) -> list[Band]:
     """Bands of a file; the unit is the one that the file states, never the one the sensor should have."""
-    known = identify(_band_names(source, planes))
+    known = identify(band_names(source, planes))
     return [replace(band, unit=source.units[i - 1] or "") for band, i in zip(known, planes, strict=True)]
 
 
@@ -64,6 +64,38 @@ def _grid(source: rasterio.DatasetReader, crs: str | None) -> GeoBox:
         raise ImageError(
             f"{source.name} has no CRS and {crs!r} is none: give one such as --crs EPSG:32649."
         ) from err
+
+
+def read_planes(
+    shown: object, source: rasterio.DatasetReader, index: Sequence[int], disk: DiskWindow | None = None
+) -> np.ndarray:
+    """Some planes of an open file, float32 (C, y, x): scaled as it states, NaN where it has no data.
+
+    Args:
+        shown: what an error calls the file.
+        source: the file.
+        index: numbers of the planes, from 1.
+        disk: part of it, all without one.
+
+    Raises:
+        ImageError: when the file is damaged or cut short there.
+    """
+    try:
+        block = source.read(list(index), window=disk, masked=True)
+    except RasterioError as err:
+        raise ImageError(f"{shown} is damaged or cut short ({sentence(err)}): get it again.") from err
+    with np.errstate(over="ignore"):  # nodata of float64 may lie beyond float32
+        data = np.ma.getdata(block).astype(np.float32)
+    if (mask := np.ma.getmask(block)) is not np.ma.nomask:
+        data[mask] = np.nan
+    for plane, number in enumerate(index):
+        scale, offset = source.scales[number - 1], source.offsets[number - 1]
+        if (scale, offset) != (1.0, 0.0):
+            data[plane] *= np.float32(scale)
+            data[plane] += np.float32(offset)
+    if block.dtype.kind == "f":
+        data[~np.isfinite(data)] = np.nan
+    return data
 
 
 def wkt(geobox: GeoBox) -> str:
@@ -206,7 +238,7 @@ class Scene:
         disk = DiskWindow.from_slices(*window)
         planes = np.concatenate(
             [
-                self._read_file(path, source, index, disk)
+                read_planes(path, source, index, disk)
                 for path, source, index in zip(self.paths, self._sources, self._planes, strict=True)
             ]
         )
@@ -237,26 +269,6 @@ class Scene:
             if progress:
                 progress("reading the image", done, len(tiles))
         return valid
-
-    def _read_file(
-        self, path: Path, source: rasterio.DatasetReader, index: list[int], disk: DiskWindow
-    ) -> np.ndarray:
-        try:
-            block = source.read(index, window=disk, masked=True)
-        except RasterioError as err:
-            raise ImageError(f"{path} is damaged or cut short ({sentence(err)}): get it again.") from err
-        with np.errstate(over="ignore"):  # nodata of float64 may lie beyond float32
-            data = np.ma.getdata(block).astype(np.float32)
-        if (mask := np.ma.getmask(block)) is not np.ma.nomask:
-            data[mask] = np.nan
-        for plane, number in enumerate(index):
-            scale, offset = source.scales[number - 1], source.offsets[number - 1]
-            if (scale, offset) != (1.0, 0.0):
-                data[plane] *= np.float32(scale)
-                data[plane] += np.float32(offset)
-        if block.dtype.kind == "f":
-            data[~np.isfinite(data)] = np.nan
-        return data
 
     def state(self) -> list[tuple[str, int, int]]:
         """Full path, size in bytes and time of the last change in ns of every file that is read.

@@ -11,7 +11,7 @@ from jido.labels.folds import (
     spatial_blocks,
 )
 from jido.labels.labels import Burned, Labels, Problem
-from jido.labels.scheme import ClassScheme, LandClass, binary_scheme, lcz_scheme
+from jido.labels.scheme import ClassScheme, LandClass, binary_scheme, lcz_scheme, named_scheme
 
 __all__ = [
     "Burned",
@@ -28,6 +28,7 @@ __all__ = [
     "group_kfold",
     "lcz_scheme",
     "leave_one_group_out",
+    "named_scheme",
     "random_pixels_leaking",
     "require_trainable",
     "spatial_blocks",

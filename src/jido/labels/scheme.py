@@ -6,6 +6,7 @@ import csv
 import functools
 import re
 from collections.abc import Sequence
+from colorsys import hls_to_rgb
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from typing import Any
@@ -182,6 +183,30 @@ def lcz_scheme() -> ClassScheme:
         built=frozenset(c.code for c in classes if c.code <= 10),
         codings=_lcz_codings(classes),
     )
+
+
+PALETTE = (
+    "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#332288",
+    "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499",
+)  # fmt: skip
+"""Colours that the colour-blind can tell apart as well as may be (Okabe and Ito 2008; Tol 2021)."""
+
+
+def named_scheme(name: str, classes: Sequence[str]) -> ClassScheme:
+    """Classes of the user's: codes from 1 in the order given, colours of our own choice.
+
+    Raises:
+        LabelsError: for more than 254 classes, and for names that cannot be printed.
+    """
+    made = []
+    for i, label in enumerate(classes):
+        red, green, blue = (
+            (int(part * 255) for part in hls_to_rgb(i * 0.618034 % 1, (0.35, 0.6)[i % 2], 0.6))
+            if i >= len(PALETTE)
+            else bytes.fromhex(PALETTE[i][1:])
+        )
+        made.append(asdict(LandClass(i + 1, label, label, f"#{red:02X}{green:02X}{blue:02X}")))
+    return ClassScheme.from_dict({"name": name, "classes": made, "weights": None, "built": ()})
 
 
 def binary_scheme(name: str = "target") -> ClassScheme:

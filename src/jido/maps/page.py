@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +14,11 @@ import shapely
 from odc.geo import CRS
 from rasterio.errors import NotGeoreferencedWarning
 
+from jido.io.html import confusion_table, png, swatch, table, whole_page
 from jido.labels import ClassScheme, Labels
-from jido.maps.report import NAMES, area_text, statement, text
+from jido.maps.report import area_text, statement
 from jido.methods import Model
+from jido.stats.words import NAMES, text
 
 PICTURE = 1200
 """Longest side of the map picture in pixels."""
@@ -40,13 +40,13 @@ def html_report(facts: dict[str, Any], model: Model, picture: Path) -> str:
     sections = [
         f"<h1>{html.escape(facts['map'])}</h1>",
         f"<p class='lead'>{html.escape(statement(evaluation))}{speaks if evaluation else ''}</p>",
-        f"<img alt='Class map and training polygons by fold' src='{_png(draw_map(model, picture))}'>",
+        f"<img alt='Class map and training polygons by fold' src='{png(draw_map(model, picture))}'>",
         _classes(facts, model),
         *(_judged(evaluation) if evaluation else []),
         "<h2>How it was made</h2>",
-        _table(["", ""], _made_rows(facts, model)),
+        table(["", ""], _made_rows(facts, model)),
     ]
-    return _SHELL.format(title=html.escape(facts["map"]), body="\n".join(sections))
+    return whole_page(facts["map"], sections)
 
 
 def _judged(evaluation: dict[str, Any]) -> list[str]:
@@ -54,7 +54,7 @@ def _judged(evaluation: dict[str, Any]) -> list[str]:
     if "confusion" in evaluation:
         page += [
             "<h2>Confusion matrix</h2><p>Cells of held-out polygons; rows are the truth.</p>",
-            _confusion_table(evaluation),
+            confusion_table(evaluation["confusion"], evaluation["classes"]),
         ]
     if "unsure" in evaluation:
         page.append(_unsure(evaluation["unsure"]))
@@ -70,7 +70,7 @@ def _classes(facts: dict[str, Any], model: Model) -> str:
     figures = ("users_accuracy", "producers_accuracy", "f1") if judged else ()
     rows = [
         [
-            _swatch(colors[area["class"]]) + html.escape(f"{area['class']} {area['name']}"),
+            swatch(colors[area["class"]]) + html.escape(f"{area['class']} {area['name']}"),
             area["cells"],
             area_text(None if area["km2"] is None else area["km2"] * 1e6),
             f"{area['share'] * 100:.1f} %",
@@ -86,24 +86,24 @@ def _classes(facts: dict[str, Any], model: Model) -> str:
     if judged:
         head += ["user's accuracy", "producer's accuracy", "F1"]
         words += " Accuracies are those of the held-out polygons, with 95 % intervals."
-    return f"{words}</p>{_table(head, rows)}"
+    return f"{words}</p>{table(head, rows)}"
 
 
 def _accuracy(evaluation: dict[str, Any]) -> str:
     rows = [[NAMES.get(name, name), text(figure)] for name, figure in evaluation["metrics"].items()]
     if "judged_on" in evaluation:  # one split and no folds
         on = html.escape(evaluation["judged_on"])
-        table = _table(["figure", "value [95 % interval over groups]"], rows)
+        figures = table(["figure", "value [95 % interval over groups]"], rows)
         return (
             f"<h2>Accuracy</h2><p>Judged on {on}. No interval is given where fewer than 5 groups have a "
-            f"say, or where all of them agree.</p>{table}"
+            f"say, or where all of them agree.</p>{figures}"
         )
     page = (
         "<h2>Accuracy on held-out polygons</h2><p>Judged are models that learned from all folds but one; the "
         "model of the map learned from all polygons and is mostly a little better. No interval is given "
         "where fewer than 5 groups have a say, or where all of them agree.</p>"
     )
-    page += _table(["figure", "value [95 % interval over polygons]"], rows)
+    page += table(["figure", "value [95 % interval over polygons]"], rows)
     if "leaky" in evaluation:
         page += (
             "<p class='warn'>A random pixel split of the same data would have shown an overall accuracy of "
@@ -139,19 +139,13 @@ def _doubtful(polygons: Sequence[dict[str, Any]]) -> str:
         "<h2>Polygons to look at again</h2><p>Held out, fewer than a quarter of their cells were given their "
         f"class: {len(doubtful)} of {len(polygons)}{some}.</p>"
     )
-    return page + (_table(["class (group)", "lat, lon", "cells", "agreement"], rows) if rows else "")
-
-
-def _png(figure: Any) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return page + (table(["class (group)", "lat, lon", "cells", "agreement"], rows) if rows else "")
 
 
 def _rgb(codes: np.ndarray, scheme: ClassScheme) -> np.ndarray:
-    table = np.zeros((256, 4), dtype=np.uint8)
-    table[list(scheme.codes)] = list(scheme.palette.values())
-    return table[codes]
+    colours = np.zeros((256, 4), dtype=np.uint8)
+    colours[list(scheme.codes)] = list(scheme.palette.values())
+    return colours[codes]
 
 
 def draw_map(model: Model, scratch: Path) -> Any:
@@ -198,33 +192,6 @@ def _draw_polygons(axis: Any, labels: Labels, polygons: Sequence[dict[str, Any]]
                 axis.plot(*part.xy, ".", color=f"C{row['fold']}")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    top = "".join(f"<th>{html.escape(h)}</th>" for h in head)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _swatch(cls_color: str) -> str:
-    return f'<span class="swatch" style="background:{cls_color}"></span>'
-
-
-def _confusion_table(evaluation: dict[str, Any]) -> str:
-    cm = np.array(evaluation["confusion"])
-    present = np.flatnonzero(cm.sum(0) + cm.sum(1))
-    names = [evaluation["classes"][i] for i in present]
-    rows = []
-    for i in present:
-        total = max(int(cm[i].sum()), 1)
-        cells = []
-        for j in present:
-            strength = cm[i, j] / total
-            tone = f"rgba(20,110,60,{strength:.2f})" if i == j else f"rgba(190,60,30,{strength:.2f})"
-            ink = "#fff" if strength > 0.55 else "inherit"
-            cells.append(f'<span class="cm" style="background:{tone};color:{ink}">{cm[i, j]}</span>')
-        rows.append([f"<b>{html.escape(evaluation['classes'][i])}</b>", *cells])
-    return _table(["truth \\ map", *names], rows)
-
-
 def _made_rows(facts: dict[str, Any], model: Model) -> list[list[str]]:
     evaluation, missing, grid = facts["evaluation"], facts["missing"], facts["grid"]
     rows = [
@@ -256,23 +223,3 @@ def _learned(evaluation: dict[str, Any]) -> str:
     if "tiles" in evaluation:
         return ", ".join(f"{number} tiles for {part}" for part, number in evaluation["tiles"].items())
     return f"{evaluation['cells']} cells"
-
-
-_SHELL = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title><style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }}
-h1 {{ font-size: 1.5rem; overflow-wrap: anywhere; }} h2 {{ font-size: 1.1rem; margin-top: 2rem; }}
-.lead {{ font-size: 1.1rem; }} .warn {{ border-left: 4px solid #c33; padding-left: .8rem; }}
-img {{ max-width: 100%; background: #fff; }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; display: block; overflow-x: auto; }}
-th, td {{ padding: .15rem .55rem; text-align: left; border-bottom: 1px solid #8884; vertical-align: top; }}
-.swatch {{ display: inline-block; width: 1em; height: 1em; margin-right: .5em; vertical-align: -.15em;
-  border: 1px solid #8888; }}
-.cm {{ display: block; min-width: 2.2em; padding: 0 .3em; text-align: right; }}
-@media print {{ body {{ max-width: none; }} h2 {{ break-after: avoid; }} }}
-</style></head><body>
-{body}
-</body></html>
-"""

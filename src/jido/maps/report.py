@@ -18,37 +18,12 @@ from jido.io import Scene
 from jido.labels import ClassScheme, Labels
 from jido.maps.tasks import Counts
 from jido.methods import Model
-from jido.stats import Figure
+from jido.stats.words import NAMES, text
 
 SIZE_NOT_CHECKED = (
     "The model was trained on images without a place on Earth: the size of pixels is not checked."
 )
 NO_PLACE = "The image has no place on Earth: areas are numbers of cells, coordinates those of its pixels."
-
-NAMES = {
-    "oa": "Overall accuracy",
-    "kappa": "Cohen's kappa",
-    "f1_macro": "Macro F1",
-    "oa_u": "OAu (among built classes)",
-    "oa_bu": "OAbu (built against natural)",
-    "oa_w": "OAw (weighted by similarity)",
-    "iou": "IoU of the target",
-    "precision": "Precision",
-    "recall": "Recall",
-    "fn_tp": "FN / TP",
-    "fp_tp": "FP / TP",
-    "pr_auc": "Area under precision and recall",
-}
-
-
-def text(figure: Figure, *, digits: int = 3) -> str:
-    """``0.712 [0.655, 0.764]``, without brackets where no interval is claimed, ``–`` if not defined."""
-    value, lower, upper = figure["value"], figure["lower"], figure["upper"]
-    if value is None:
-        return "–"
-    if lower is None or upper is None:
-        return f"{value:.{digits}f}"
-    return f"{value:.{digits}f} [{lower:.{digits}f}, {upper:.{digits}f}]"
 
 
 def area_text(m2: float | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,7 +31,7 @@ from jido.geo import Band
 from jido.geo.radiometry import Radiometry
 from jido.io import TENSORS, Package, Sample, load_tensors, mlm_item, package_id, write_tensors
 from jido.labels import ClassScheme, Labels
-from jido.nets import Combine, Head, load_net
+from jido.nets import Combine, Head, Setting, load_net
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +55,7 @@ class NetConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     net: str = Field(description="name of the net: unet, patch")
-    settings: dict[str, PositiveInt] = Field(description="what builds it: channels, depth, width")
+    settings: dict[str, Setting] = Field(description="what builds it: channels, depth, width")
     mean: tuple[FiniteFloat, ...] = Field(description="of each band over the training pixels")
     sd: tuple[FiniteFloat, ...] = Field(description="standard deviation of each band, above 0")
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -68,6 +68,7 @@ class NetConfig(BaseModel):
         (), description="what outputs after the first, the target, have learned: see jido.nets.heads"
     )
     combine: Combine = Field("union", description="how heads count")
+    views: bool = Field(False, description="mean over the 8 turned and mirrored windows, for patch nets")
     threshold: float = Field(0.5, gt=0, lt=1, description="score from which a pixel is target; becomes .5")
 
     @model_validator(mode="after")
@@ -168,6 +169,18 @@ class NetModel:
         """Tiles predicted together."""
         return self.config.batch
 
+    def at_stride(self, stride: int) -> NetModel:
+        """The same model with another number of pixels from one window to the next.
+
+        Raises:
+            ModelError: for a net with a class per pixel, and a stride that does not suit its windows.
+        """
+        if self.config.patch is None:
+            raise ModelError("This model gives every pixel its class: it has no windows and no stride.")
+        tile = self.config.patch + (self.tile - self.config.patch) // self.stride * stride
+        config = NetConfig(**self.config.model_dump() | {"stride": stride, "tile": tile})
+        return replace(self, config=config)
+
     def predict(self, batch: np.ndarray) -> np.ndarray:
         """Probabilities (B, K, (H - 2 halo) / stride, (W - 2 halo) / stride) float32 of images (B, C, H, W).
 
@@ -202,7 +215,12 @@ class NetModel:
         images = torch.from_numpy(values).contiguous(memory_format=torch.channels_last)
         bf16 = self.config.precision == "bf16"
         with one_thread(), torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            return self.probabilities(self._quick(images)).contiguous().numpy()
+            if not self.config.views:
+                return self.probabilities(self._quick(images)).contiguous().numpy()
+            from jido.train import all_symmetries
+
+            seen = [self.probabilities(self._quick(view)) for view in all_symmetries(images)]
+            return torch.stack(seen).mean(0).numpy()
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Probabilities (B, K, ...) float32 of what the net gives, (B, out_channels, ...)."""

@@ -51,6 +51,13 @@ def kappa(cm: np.ndarray) -> np.ndarray:
     return _ratio(overall_accuracy(cm) - chance, 1 - chance)
 
 
+def mcc(cm: np.ndarray) -> np.ndarray:
+    """Matthews' correlation for K classes: Gorodkin 2004, doi 10.1016/j.compbiolchem.2004.09.006."""
+    total, true, said = (np.asarray(cm.sum(axes), np.float64) for axes in ((-2, -1), -1, -2))
+    squares = (total**2 - (said**2).sum(-1)) * (total**2 - (true**2).sum(-1))
+    return _ratio(_diagonal(cm).sum(-1) * total - (said * true).sum(-1), np.sqrt(squares))
+
+
 def producers_accuracy(cm: np.ndarray) -> np.ndarray:
     """Recall per class (..., K): of the truth of a class, the share that was found."""
     return _ratio(_diagonal(cm), cm.sum(-1))
@@ -89,10 +96,10 @@ def oa_weighted(cm: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def summary(cm: np.ndarray, scheme: ClassScheme) -> dict[str, np.ndarray]:
-    """The figures of a class map, each of shape (...): ``oa``, ``kappa``, ``f1_macro``; with a
+    """The figures of a class map, each of shape (...): ``oa``, ``kappa``, ``f1_macro``, ``mcc``; with a
     scheme that has built classes and weights (LCZ) also ``oa_u``, ``oa_bu``, ``oa_w``.
     """  # noqa: D205
-    figures = {"oa": overall_accuracy(cm), "kappa": kappa(cm), "f1_macro": f1_macro(cm)}
+    figures = {"oa": overall_accuracy(cm), "kappa": kappa(cm), "f1_macro": f1_macro(cm), "mcc": mcc(cm)}
     if scheme.built:
         built = np.isin(scheme.codes, list(scheme.built))
         figures |= {"oa_u": oa_built(cm, built), "oa_bu": oa_built_natural(cm, built)}

@@ -20,7 +20,7 @@ from jido.stats.confusion import (
 MIN_GROUPS = 5
 """With fewer groups no interval is claimed."""
 
-_LOWEST = {"kappa": -1.0}  # every other figure starts at 0; all end at 1
+_LOWEST = {"kappa": -1.0, "mcc": -1.0}  # every other figure starts at 0; all end at 1
 _NO_SPREAD = 1e-9  # what rounding leaves of a standard error of 0
 
 

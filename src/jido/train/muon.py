@@ -89,4 +89,4 @@ def muon_and_adamw(
         {"params": [weight for weight in rest if weight.ndim < 2], "weight_decay": 0.0},
     ]
     muon = Muon(matrices[1:-1], lr=lr, weight_decay=weight_decay)
-    return [muon, torch.optim.AdamW(groups, lr=small_lr)]
+    return [muon, torch.optim.AdamW(groups, lr=small_lr, fused=True)]

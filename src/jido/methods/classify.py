@@ -1,0 +1,210 @@
+"""From images with a class each to a scene model whose figures are those of images it has not seen."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jido.data.chip_splits import ChipSplit
+from jido.data.chips import Chips
+from jido.errors import FoldsError, ModelError
+from jido.io import Progress, replacing
+from jido.labels import named_scheme
+from jido.methods.net import NetConfig, NetModel
+from jido.methods.scene import SceneData, SceneTraining, net_settings
+from jido.methods.scene_config import SceneConfig
+from jido.nets.cost import cost
+from jido.stats.abstention import accept_threshold
+from jido.stats.calibration import calibration
+from jido.stats.intervals import judged as figures_of
+
+ERROR = 0.1
+"""Share of wrong answers that is accepted among the sure ones: what ``abstain`` aims at."""
+
+WINDOWS = 8
+"""Windows in a row of a tile of a map, about."""
+
+
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """What a training gives.
+
+    Args:
+        model: for maps and predictions.
+        training: with the weights of the best epoch in its net, and the history.
+        judged: places of the images that the figures are of.
+        said: (n, K) their probabilities.
+    """
+
+    model: NetModel
+    training: SceneTraining
+    judged: np.ndarray
+    said: np.ndarray
+
+
+def train_classification(
+    chips: Chips, split: ChipSplit, *, config: SceneConfig, work: Path, progress: Progress | None = None
+) -> Classification:
+    """Train, choose the epoch on validation images, judge on test images once.
+
+    Args:
+        chips: images with their classes.
+        split: which of them are for training, validation and test. Without test images the figures are
+            those of the validation images, and are said to be.
+        config: the settings.
+        work: an existing folder for the checkpoint: what was cut off goes on from there.
+        progress: told the epochs.
+
+    Raises:
+        FoldsError: when there is nothing to learn from, or nothing to judge on.
+        ModelError: for settings with which no training can begin.
+    """
+    start = time.perf_counter()
+    chips = replace(chips, notes=(*chips.notes, *split.notes))
+    train, validation, test = (np.flatnonzero(split.part == part) for part in ("train", "val", "test"))
+    if not len(train) or not len(validation) + len(test):
+        raise FoldsError(
+            f"The split leaves {len(train)} images to learn from and {len(validation) + len(test)} to judge "
+            "on: give some of both."
+        )
+    training = SceneTraining(SceneData(chips, train, validation), config).run(work, progress=progress)
+    seconds = time.perf_counter() - start
+    held, on = (
+        (test, "test images") if len(test) else (validation, "the validation images that chose the epoch")
+    )
+    said, truth = training.probabilities(held), chips.label[held]
+    turned = training.probabilities(held, views=True)
+    scheme = named_scheme("scene", chips.classes)
+    plain, views = (figures_of(truth, found.argmax(1), split.group[held], scheme) for found in (said, turned))
+    used = (views, turned) if config.views else (plain, said)
+    evaluation: dict[str, Any] = {
+        **used[0],
+        "folds": {
+            "kind": split.kind,
+            "k": 1,
+            "leaks": split.leaks,
+            "buffer_m": split.buffer_m,
+            "touching": split.touching,
+        },
+        "judged_on": on,
+        "tiles": {"train": len(train), "val": len(validation), "test": len(test)},
+        "one_view": plain["metrics"],
+        "eight_views": views["metrics"],
+        "calibration": calibration(used[1], truth),
+        "validation_oa": training.best["oa"] if len(validation) else None,
+        "best_epoch": training.best["epoch"],
+        "cost": cost(training.learner.judged, chips.side)._asdict(),
+        "class_weights": training.class_weights,
+        "device": str(training.learner.device),
+        "training_seconds": round(seconds, 2),
+    }
+    below, share = _unsure(training, validation)
+    if share is not None:
+        evaluation["unsure"] = {"below": below, "share": share, "aimed_error": ERROR}
+    evaluation["seconds"] = round(time.perf_counter() - start, 2)
+    model = scene_model(training, evaluation, abstain_below=below)
+    return Classification(model, training, held, used[1])
+
+
+def _unsure(training: SceneTraining, validation: np.ndarray) -> tuple[float, float | None]:
+    """Confidence under which the map says "unsure", and the share of sure validation images."""
+    if not len(validation):
+        return 0.0, None
+    said = training.probabilities(validation, views=training.config.views)
+    right = said.argmax(1) == training.data.chips.label[validation]
+    return accept_threshold(said.max(1), right, error=ERROR)
+
+
+def scene_model(
+    training: SceneTraining, evaluation: dict[str, Any], *, abstain_below: float = 0.0
+) -> NetModel:
+    """A training as a model: a class for windows of the size of its images."""
+    data, config = training.data, training.config
+    chips, side = data.chips, data.chips.side
+    stride = config.stride or max(side // 4 * 2, 1)
+    if (side - stride) % 2:
+        stride += 1  # a window lies evenly around its cell
+    settings = {"in_channels": len(chips.bands), "out_channels": len(chips.classes)}
+    return NetModel(
+        net=training.learner.judged,
+        config=NetConfig(
+            net=config.net,
+            settings={**settings, **net_settings(config, side)},
+            mean=tuple(data.mean.tolist()),
+            sd=tuple(data.sd.tolist()),
+            precision=config.precision,
+            patch=side,
+            stride=stride,
+            tile=side + (WINDOWS - 1) * stride,
+            views=config.views,
+        ),
+        bands=chips.bands,
+        scheme=named_scheme("scene", chips.classes),
+        pixel_m=chips.pixel_m,
+        evaluation=evaluation,
+        abstain_below=abstain_below,
+        radiometry=chips.radiometry,
+    )
+
+
+def write_predictions(model: NetModel, some: Iterable[Chips], path: str | Path) -> dict[str, int]:
+    """Write a table of what a scene model says of images: a row for each.
+
+    Columns: ``image``, ``class``, ``confidence``, ``unsure`` (0 or 1), ``lon`` and ``lat`` where an image has
+    a place, and the probability of every class.
+
+    Args:
+        model: of this method.
+        some: images, some at a time.
+        path: of a CSV file.
+
+    Returns:
+        number of images of each class.
+
+    Raises:
+        ModelError: for a model of another kind, or images that it was not made for.
+        OutputError: when the file cannot be written.
+    """
+    side, names = model.config.patch, model.scheme.labels
+    if side is None:
+        raise ModelError("This model gives every pixel a class: use jido map.")
+    single = model.at_stride(side)
+    count = dict.fromkeys(names, 0)
+    with replacing(path) as fresh, fresh.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(
+            ["image", "class", "confidence", "unsure", "lon", "lat", *(f"p_{name}" for name in names)]
+        )
+        for chips in some:
+            said = single.predict(_fitting(model, chips, side))[:, :, 0, 0]
+            lonlat = np.full((len(chips), 2), np.nan) if chips.lonlat is None else chips.lonlat
+            for name, place, row in zip(chips.name, lonlat, said, strict=True):
+                best = int(row.argmax())
+                count[names[best]] += 1
+                where = [f"{value:.6f}" if np.isfinite(value) else "" for value in place]
+                top = float(row[best])
+                sure = [names[best], f"{top:.4f}", int(top < model.abstain_below)]
+                table.writerow([name, *sure, *where, *(f"{value:.4f}" for value in row)])
+    return count
+
+
+def _fitting(model: NetModel, chips: Chips, side: int) -> np.ndarray:
+    """Images (n, C, S, S) float32 with the bands of a model, in its order."""
+    here = [band.name for band in chips.bands]
+    if missing := [band.name for band in model.bands if band.name not in here]:
+        raise ModelError(
+            f"The model reads bands {', '.join(missing)} that are missing; the images have "
+            f"{', '.join(here)}: give images like those of the training."
+        )
+    if chips.side != side:
+        raise ModelError(
+            f"The model was trained on images of {side} x {side} pixels, {chips.name[0]} has {chips.side} x "
+            f"{chips.side}: cut the images to that size, or map a large one with jido map."
+        )
+    return chips.images[:, [here.index(band.name) for band in model.bands]].astype(np.float32)

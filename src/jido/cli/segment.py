@@ -19,12 +19,13 @@ app = typer.Typer(help="A target against everything else, pixel by pixel.", no_a
 
 
 class CaseChoice(StrEnum):
-    """Cases of the paper."""
+    """Cases of the paper, one or all."""
 
     a200 = "A_100-200"
     a250 = "A_100-250"
     b250 = "B_100-250"
     b300 = "B_100-300"
+    every = "all"
 
 
 class ManyValues(TyperCommand):
@@ -87,7 +88,9 @@ def train(
     ] = None,
     case: Annotated[
         CaseChoice | None,
-        typer.Option("--case", help="Epochs of a case of the paper, instead of the preset's."),
+        typer.Option(
+            "--case", help="Epochs of a case of the paper, instead of the preset's; all: the four, compared."
+        ),
     ] = None,
     recall: Annotated[
         float | None,
@@ -122,8 +125,8 @@ def train(
     from jido.io import read_labels, require_package_place, working_folder
     from jido.labels import binary_scheme
     from jido.methods.figures import require_figures_place, write_figures
-    from jido.methods.segment import train_segmentation
-    from jido.methods.two_stage import load_config, require_net
+    from jido.methods.segment import train_cases, train_segmentation
+    from jido.methods.two_stage import load_config, require_cases, require_net
 
     if (masks is None) == (labels is None):
         raise LabelsError("Give either --masks or --labels, which say where the target is.")
@@ -133,7 +136,9 @@ def train(
     options = {"stages": stages, "recall": recall, "tile": tile}
     given = {key: value for key, value in options.items() if value is not None}
     settings = load_config(config, preset=preset.value, seed=seed, given=given)
-    if case:
+    if case is CaseChoice.every:
+        require_cases(settings)
+    elif case:
         settings = settings.case(case.value)
     require_net(settings, settings.tile)
     scheme = binary_scheme(name)
@@ -157,14 +162,13 @@ def train(
         share = settings.positive_share
         parts = split_tiles(tiles, table=split, groups=groups, seed=settings.seed, positive_share=share)
         note(_sizes(parts.part, tiles.positive(share), parts.kind), quiet=quiet)
-        result = train_segmentation(
-            tiles, parts, config=settings, work=work, scheme=scheme, progress=progress
-        )
+        training = train_cases if case is CaseChoice.every else train_segmentation
+        result = training(tiles, parts, config=settings, work=work, scheme=scheme, progress=progress)
         result.model.save(output)
         write_figures(result, tiles, pictures)
     if json:
         evaluation = result.model.evaluation
-        told = ("metrics", "folds", "seconds", "judged_on", "tiles", "first_stage")
+        told = ("metrics", "folds", "seconds", "judged_on", "tiles", "first_stage", "case", "cases")
         facts = {key: evaluation[key] for key in told if key in evaluation}
         print_json({"model": str(output), **facts, "figures": str(pictures)})
         return
@@ -182,21 +186,41 @@ def _sizes(part: Any, positive: Any, kind: str) -> str:
 
 
 def print_training(result: Segmentation) -> None:
-    """The figures of both stages beside each other."""
+    """The figures of both stages beside each other, or those of all cases."""
     from jido.stats.words import NAMES, text
 
     evaluation = result.model.evaluation
     kind, groups = evaluation["folds"]["kind"], evaluation["groups"]
     print(f"Judged on {evaluation['judged_on']}, {groups} group{'s' * (groups != 1)}, split {kind}.")
-    judged = [result.first] + ([result.second] if result.second else [])
-    names = ["one stage"] if len(judged) == 1 else ["stage 1", "stage 2"]
-    rows = [[NAMES.get(key, key), *(text(one.metrics[key]) for one in judged)] for key in judged[0].metrics]
-    rows.append(["threshold", *(f"{one.threshold:.3f}" for one in judged)])
-    print_table(["held out [95 % interval]", *names], rows)
+    if cases := evaluation.get("cases"):
+        _print_cases(cases, chosen=evaluation["case"])
+    else:
+        judged = [result.first] + ([result.second] if result.second else [])
+        names = ["one stage"] if len(judged) == 1 else ["stage 1", "stage 2"]
+        rows = [
+            [NAMES.get(key, key), *(text(one.metrics[key]) for one in judged)] for key in judged[0].metrics
+        ]
+        rows.append(["threshold", *(f"{one.threshold:.3f}" for one in judged)])
+        print_table(["held out [95 % interval]", *names], rows)
     if result.second:
         first = evaluation["first_stage"]
         onset, met = first["train_iou_at_onset"], "" if first["precondition_met"] else " (should be 0.95)"
         print(f"Train IoU when collecting began {onset:.3f}{met}; CFDR {first['cfdr']:.4f}.")
         if first["validation_iou"] >= evaluation["validation_iou"]:
             print("On the validation tiles stage 2 is no better than stage 1: see docs/two_stage.md.")
-        print("The fair rival of two stages is --stages 1, which has as many epochs as both together.")
+        rival = "--stages 1" + (f" --case {evaluation['case']}" if cases else "")
+        print(f"The fair rival of two stages is {rival}, which has as many epochs as both together.")
+
+
+def _print_cases(cases: dict[str, dict[str, Any]], *, chosen: str) -> None:
+    """Stage 2 of every case, a column each, with the IoU of stage 1 beneath."""
+    from jido.stats.words import NAMES, text
+
+    told = list(cases.values())
+    rows = [[NAMES.get(key, key), *(text(one["metrics"][key]) for one in told)] for key in told[0]["metrics"]]
+    rows.append(["threshold", *(f"{one['threshold']:.3f}" for one in told)])
+    rows.append(["IoU of validation tiles", *(f"{one['validation_iou']:.3f}" for one in told)])
+    rows.append(["IoU of stage 1", *(text(one["first_stage"]["metrics"]["iou"]) for one in told)])
+    rows.append(["CFDR", *(f"{one['first_stage']['cfdr']:.4f}" for one in told)])
+    print_table(["stage 2, held out [95 % interval]", *cases], rows)
+    print(f"The model is that of {chosen}, the best on the validation tiles.")

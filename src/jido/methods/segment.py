@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jido.data.splits import Split
+from jido.data.splits import PARTS, Split
 from jido.data.tiles import Tiles
-from jido.io import Progress
+from jido.io import Progress, replacing
 from jido.labels import ClassScheme, binary_scheme
 from jido.methods.errors import ErrorMask
 from jido.methods.net import NetConfig, NetModel
-from jido.methods.stage import PRECONDITION, Data, Stage
-from jido.methods.two_stage import TwoStage, TwoStageConfig, require_net
+from jido.methods.stage import PRECONDITION, Data, Stage, StageConfig
+from jido.methods.two_stage import CASES, Case, TwoStage, TwoStageConfig, require_cases, require_net
 from jido.stats.binary import (
     average_precision_figure,
     best_threshold,
@@ -100,6 +102,24 @@ def judge(
     return Judged(stage, threshold, metrics, len(histograms), on_validation["iou"], on_validation["recall"])
 
 
+class _Stages(NamedTuple):
+    """What one training of the method gives."""
+
+    first: Judged
+    second: Judged | None
+    errors: ErrorMask | None
+
+    @property
+    def last(self) -> Judged:
+        """The stage that makes the maps."""
+        return self.second or self.first
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The history of both."""
+        return self.first.stage.rows + (self.second.stage.rows if self.second else [])
+
+
 def train_segmentation(
     tiles: Tiles,
     split: Split,
@@ -122,56 +142,147 @@ def train_segmentation(
     """
     start = time.perf_counter()
     require_net(config, tiles.side)
-    part = split.part
-    data = Data(tiles, np.flatnonzero(part == "train"), np.flatnonzero(part == "val"))
-    judged = np.flatnonzero(part == "test")
-    tested = len(judged) > 0
-    judged = judged if tested else data.validation
-    method = TwoStage(data, config, work, progress=progress)
-    scheme = scheme or (tiles.labels.scheme if tiles.labels else binary_scheme())
-    if config.stages == 2 and config.out_of_fold:
-        method.folds()  # too few groups are refused before hours of stage 1
-    errors, how = None, {"recall": config.recall, "level": None if split.leaks else 0.95}
+    data = Data(tiles, split.places("train"), split.places("val"))
+    found = _trained(TwoStage(data, config, work, progress=progress), split)
+    return _segmentation(found, split, found.rows, scheme=scheme, start=start)
+
+
+def train_cases(
+    tiles: Tiles,
+    split: Split,
+    *,
+    config: TwoStageConfig,
+    work: Path,
+    cases: Mapping[str, Case] = CASES,
+    scheme: ClassScheme | None = None,
+    progress: Progress | None = None,
+) -> Segmentation:
+    """Train all cases of the paper, which share what they can of stage 1, for its table 2 and figure 5.
+
+    The model is that of the case with the best validation IoU, ``evaluation["cases"]`` has the figures
+    of all, and the history holds each run once.
+
+    Args:
+        tiles: images and masks.
+        split: as for :func:`train_segmentation`.
+        config: the settings, of two stages; the cases set the epochs of stage 1.
+        work: an existing folder; every case keeps its checkpoints in a folder of its name.
+        cases: by name, ``BRANCH_ONSET-UNTIL``; of one branch those with fewer epochs first.
+        scheme: background and target.
+        progress: told the epochs.
+
+    Raises:
+        ModelError: for one stage, and for cases that have no stage 1 in common.
+    """
+    start = time.perf_counter()
+    require_cases(config, cases)
+    require_net(config, tiles.side)
+    data, folder = Data(tiles, split.places("train"), split.places("val")), work
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    facts: dict[str, dict[str, Any]] = {}
+    best: list[tuple[str, _Stages]] = []  # nets and errors of all others are let go
+    for name, case in cases.items():
+        folder = _begun(work / name, before=folder, branch=case.branch)
+        method = TwoStage(data, config.case(name, cases), folder, progress=progress)
+        found = _trained(method, split, name=name)
+        rows |= {(row["run"], row["epoch"]): row for row in found.rows}
+        told = {key: getattr(found.last, key) for key in ("metrics", "validation_iou", "threshold")}
+        facts[name] = {
+            **told,
+            "best_epoch": found.last.stage.best["epoch"],
+            "first_stage": _first_stage(found),
+        }
+        best = [max([*best, (name, found)], key=lambda one: one[1].last.validation_iou)]
+    [(chosen, found)] = best
+    history = sorted(rows.values(), key=lambda row: row["stage"])
+    further = {"case": chosen, "cases": facts}
+    return _segmentation(found, split, history, scheme=scheme, start=start, further=further)
+
+
+def _begun(folder: Path, *, before: Path, branch: str) -> Path:
+    """The folder of a case, begun with what the case before it has of stage 1.
+
+    They cannot have one checkpoint: B_100-300 goes on beyond epoch 250, where B_100-250 must find it again
+    when the run was cut off.
+    """
+    if not folder.exists():
+        with replacing(folder, folder=True) as fresh:
+            fresh.mkdir()
+            for pattern in ("stage1.pt", f"{branch}.pt", "fold*.pt"):
+                for path in before.glob(pattern):
+                    shutil.copy(path, fresh)
+    return folder
+
+
+def _trained(method: TwoStage, split: Split, *, name: str = "stage 2") -> _Stages:
+    """The stages that the settings ask for, trained and judged; ``name``: of stage 2 in the history."""
+    config, judged = method.config, _judged_places(split)
+    level = None if split.leaks else 0.95
     if config.stages == 1:
         plain = method.stage_one(collect=False, until=config.until + config.epochs)
-        first, second = judge(plain, judged, **how), None
-    else:
-        one = method.stage_one()
-        errors = method.out_of_fold() if config.out_of_fold else one.errors
-        two = method.stage_two(one, errors)
-        first, second = (judge(stage, judged, **how) for stage in (one, two))
-    last = second or first
+        return _Stages(judge(plain, judged, recall=config.recall, level=level), None, None)
+    if config.out_of_fold:
+        method.folds()  # too few groups are refused before hours of stage 1
+    one = method.stage_one()
+    errors = method.out_of_fold() if config.out_of_fold else one.errors
+    two = method.stage_two(one, errors, name=name)
+    first, second = (judge(stage, judged, recall=config.recall, level=level) for stage in (one, two))
+    return _Stages(first, second, errors)
+
+
+def _judged_places(split: Split) -> np.ndarray:
+    """Places of the test tiles; of the validation tiles where there are none."""
+    return split.places("test" if "test" in split.part else "val")
+
+
+def _first_stage(found: _Stages) -> dict[str, Any]:
+    """Figures of stage 1, and of the errors that stage 2 has learned."""
+    stage, onset = found.first.stage, found.first.stage.onset_iou
+    return {
+        "metrics": found.first.metrics,
+        "validation_iou": found.first.validation_iou,
+        "train_iou_at_onset": onset,
+        "precondition_met": onset is not None and onset >= PRECONDITION,
+        "cfdr": None if found.errors is None else found.errors.ratio(stage.data.train),
+    }
+
+
+def _segmentation(
+    found: _Stages,
+    split: Split,
+    rows: list[dict[str, Any]],
+    *,
+    scheme: ClassScheme | None,
+    start: float,
+    further: Mapping[str, Any] | None = None,
+) -> Segmentation:
+    """What was trained as a model, with what is told of it and ``further`` facts."""
+    last, tested = found.last, "test" in split.part
+    config, tiles = last.stage.config, last.stage.data.tiles
     evaluation: dict[str, Any] = {
         "metrics": last.metrics,
         "folds": {"kind": split.kind, "k": 1, "leaks": split.leaks, "buffer_m": 0.0},
         "groups": last.groups,
         "judged_on": "test tiles" if tested else "the validation tiles that chose epoch and threshold",
-        "tiles": {name: int(np.count_nonzero(part == name)) for name in ("train", "val", "test")},
+        "tiles": {name: len(split.places(name)) for name in PARTS},
         "target_share": round(float(tiles.shares().mean()), 6),
         "best_epoch": last.stage.best["epoch"],
         "validation_iou": last.validation_iou,
         "validation_recall": last.validation_recall,
-        "stages": config.stages,
+        "stages": 2 if found.second else 1,
         "device": str(last.stage.learner.device),
         "seconds": round(time.perf_counter() - start, 2),
+        **(further or {}),
     }
-    rows = list(first.stage.rows)
-    if second and errors:
-        onset = first.stage.onset_iou
-        evaluation["first_stage"] = {
-            "metrics": first.metrics,
-            "validation_iou": first.validation_iou,
-            "train_iou_at_onset": onset,
-            "precondition_met": onset is not None and onset >= PRECONDITION,
-            "cfdr": errors.ratio(data.train),
-        }
-        rows += second.stage.rows
+    if found.second:
+        evaluation["first_stage"] = _first_stage(found)
+    scheme = scheme or (tiles.labels.scheme if tiles.labels else binary_scheme())
     model = net_model(last, tiles, config, scheme, evaluation)
-    return Segmentation(model, first, second, judged, errors, rows)
+    return Segmentation(model, found.first, found.second, _judged_places(split), found.errors, rows)
 
 
 def net_model(
-    judged: Judged, tiles: Tiles, config: TwoStageConfig, scheme: ClassScheme, evaluation: dict[str, Any]
+    judged: Judged, tiles: Tiles, config: StageConfig, scheme: ClassScheme, evaluation: dict[str, Any]
 ) -> NetModel:
     """A judged stage as a model for maps."""
     stage, overlap = judged.stage, SEEN * 2**config.depth

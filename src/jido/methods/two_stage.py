@@ -80,15 +80,15 @@ class TwoStageConfig(StageConfig):
             raise ModelError("A branch begins at an epoch after the onset and before the end of stage 1.")
         return self
 
-    def case(self, name: str) -> TwoStageConfig:
-        """These settings with the epochs of a case of the paper.
+    def case(self, name: str, cases: Mapping[str, Case] = CASES) -> TwoStageConfig:
+        """These settings with the epochs of a case of the paper, or of others.
 
         Raises:
             ModelError: for another name.
         """
-        if name not in CASES:
-            raise ModelError(f"There is no case {name!r}: use one of {', '.join(CASES)}.")
-        return self.model_copy(update=CASES[name]._asdict())
+        if name not in cases:
+            raise ModelError(f"There is no case {name!r}: use one of {', '.join(cases)}.")
+        return self.model_copy(update=cases[name]._asdict())
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -167,6 +167,20 @@ def require_net(config: TwoStageConfig, side: int) -> None:
         raise ModelError(
             f"Tiles of {side} pixels do not suit {config.depth} halvings: give a multiple of {least}."
         )
+
+
+def require_cases(config: TwoStageConfig, cases: Mapping[str, Case] = CASES) -> None:
+    """Refuse what cannot be trained as several cases in one run.
+
+    Raises:
+        ModelError: for one stage, and for cases that have no stage 1 in common.
+    """
+    if config.stages == 1:
+        raise ModelError("All cases in one run are cases of stage 2: leave out --stages 1, or give one case.")
+    onsets = {case.onset for case in cases.values()}
+    forks = {case.branch_at for case in cases.values() if case.branch}
+    if len(onsets) != 1 or len(forks) > 1:
+        raise ModelError("Cases of one run share stage 1: give them one onset and one epoch of branching.")
 
 
 @dataclass(frozen=True, eq=False)

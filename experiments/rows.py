@@ -40,7 +40,9 @@ class Rows:
         return row
 
 
-def mean_table(rows: list[dict[str, Any]], by: Sequence[str], figures: Sequence[str]) -> str:
+def mean_table(
+    rows: list[dict[str, Any]], by: Sequence[str], figures: Sequence[str], *, digits: int = 3
+) -> str:
     """Markdown: a line for all rows that agree in ``by``, with means of the figures.
 
     Standard deviations where there are three rows or more; a figure that is ``None`` has no say.
@@ -52,8 +54,8 @@ def mean_table(rows: list[dict[str, Any]], by: Sequence[str], figures: Sequence[
         cells = ["" if part is None else str(part) for part in key] + [str(len(mine))]
         for name in figures:
             values = [row[name] for row in mine if row.get(name) is not None]
-            spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 2 else ""
-            cells.append(f"{statistics.mean(values):.3f}{spread}" if values else "")
+            spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 2 else ""
+            cells.append(f"{statistics.mean(values):.{digits}f}{spread}" if values else "")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

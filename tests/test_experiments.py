@@ -84,3 +84,19 @@ def test_two_stages_stand_beside_their_rivals_and_finished_rows_are_kept(tmp_pat
         of_stage_1 = 0 if two else row["until"]
         assert len(row["history"]) == of_stage_1 + row["epochs"] * (row["arm"] != "stage 1")
     assert run("two_stage", *options) == printed
+
+
+EUROSAT = HONG_KONG.with_name("eurosat")
+
+
+@pytest.mark.skipif(
+    not EUROSAT.exists(), reason=f"needs the real data in {EUROSAT.parent.name}/{EUROSAT.name}"
+)
+def test_scenes_are_judged_on_both_splits_and_the_random_one_leaks(tmp_path):
+    options = ("--preset", "smoke", "--seeds", "0", "--json", "--data", EUROSAT, "--out", tmp_path)
+    rows = json.loads(run("eurosat", *options))["rows"]
+    touching = {row["split"]: row["touching"] for row in rows}
+    assert touching["paper"] == pytest.approx(1709 / 4050)
+    assert touching["spatial"] == 0
+    assert all(0 <= row["oa"] <= 1 for row in rows)
+    assert not [path for path in (tmp_path / "smoke").iterdir() if path.is_dir()]  # no checkpoint is left

@@ -168,7 +168,7 @@ def test_a_newer_package_is_refused(package: Path):
         ({"net": "vision"}, "package: There is no net 'vision'"),
         ({"colour": 1}, "settings that cannot be used"),
         ({"settings": {"in_channels": 3, "out_channels": 1, "heads": 2}}, "package: .*heads"),
-        ({"settings": {"in_channels": 3, "out_channels": -1}}, "settings that cannot be used"),
+        ({"settings": {"in_channels": 3, "out_channels": -1}}, "package: The net 'unet' cannot be built"),
         ({"mean": [0, 0], "sd": [1, 1]}, "package: The net reads 3 bands and has the mean of 2"),
     ],
 )

@@ -16,8 +16,9 @@ from jido.errors import FoldsError, ModelError  # noqa: E402
 from jido.geo import Band  # noqa: E402
 from jido.methods import load_model  # noqa: E402
 from jido.methods.classify import scene_model, train_classification, write_predictions  # noqa: E402
-from jido.methods.scene import SceneData, SceneTraining, weights_from_confusion  # noqa: E402
+from jido.methods.scene import SceneTraining, weights_from_confusion  # noqa: E402
 from jido.methods.scene_config import RECIPES, load_scene_config  # noqa: E402
+from jido.methods.scene_data import SceneData  # noqa: E402
 
 CLASSES = ("flat", "rows", "spots")
 SIDE = 16
@@ -113,6 +114,9 @@ def test_without_test_images_the_figures_are_of_those_that_chose(tmp_path):
 def test_without_validation_images_the_last_epoch_is_taken(tmp_path):
     chips, split = pictures(60), Split(60)
     split.part[split.part == "val"] = "train"
+    for given in ({"patience": 2}, {"schedule": "plateau"}, {"class_weights": "confusion"}):
+        with pytest.raises(ModelError, match="needs validation images"):
+            train_classification(chips, split, config=config(epochs=3, **given), work=tmp_path)
     found = train_classification(chips, split, config=config(epochs=3), work=tmp_path)
     assert found.training.best["epoch"] == 3
     assert found.model.evaluation["validation_oa"] is None
@@ -130,11 +134,12 @@ def test_nothing_to_learn_from_is_refused(tmp_path):
     "given",
     [
         {},
-        {"optimiser": "adamw", "learning_rate": 1e-3, "schedule": "restarts", "restart": 1, "average": None},
+        {"optimiser": "adamw", "learning_rate": 1e-3, "schedule": "restarts", "restart": 1, "average": 0},
         {"class_weights": "confusion", "augment": "paper", "schedule": "plateau", "optimiser": "sgd"},
     ],
 )
-def test_an_interrupted_training_ends_with_the_same_bits(tmp_path, given):
+def test_an_interrupted_training_ends_with_the_same_bits(tmp_path, given, monkeypatch):
+    monkeypatch.setattr("jido.methods.scene.SAVING", float("inf"))
     whole = training(epochs=4, **given)
     for name in ("whole", "parts"):
         (tmp_path / name).mkdir()
@@ -144,7 +149,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(tmp_path, given):
         pass
 
     def stop(what: str, done: int, total: int) -> None:
-        if done == 2:
+        if done == 2 * 4 + 1:  # in the third epoch
             raise StopError
 
     with pytest.raises(StopError):
@@ -174,7 +179,9 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
 
 
 def test_patience_ends_a_training_and_the_best_epoch_is_kept(tmp_path):
-    run = training(epochs=50, patience=3, learning_rate=1e-9, small_learning_rate=1e-9, average=None)
+    run = training(
+        epochs=50, patience=3, learning_rate=1e-9, small_learning_rate=1e-9, average=0, judge_every=1
+    )
     run.run(tmp_path)
     assert len(run.rows) == run.best["epoch"] + 3 < 50
     assert run.best["oa"] == max(row["val_oa"] for row in run.rows)
@@ -209,6 +216,9 @@ def test_weights_of_classes_follow_what_goes_wrong():
     assert weights[0] == 0.8
     assert weights[2] == 1.3
     assert weights_from_confusion(np.eye(3) * 10) == [1, 1, 1]
+    absent = np.array([[95, 5, 0], [3, 97, 0], [0, 0, 0]])
+    assert weights_from_confusion(absent)[2] == 1
+    assert max(weights_from_confusion(absent)[:2]) > 1
 
 
 def test_given_weights_are_used_and_unknown_classes_refused():
@@ -216,6 +226,50 @@ def test_given_weights_are_used_and_unknown_classes_refused():
     assert run.learner.loss.weight.tolist() == pytest.approx([1, 1.3, 1])
     with pytest.raises(ModelError, match="which is no class"):
         training(class_weights={"River": 1.3})
+
+
+def test_images_cannot_be_moved_out_of_themselves():
+    with pytest.raises(ModelError, match="cannot be moved"):
+        training(shift=SIDE)
+
+
+def test_ranges_for_the_papers_views():
+    chips = pictures(30, dtype="float32")
+    chips.images[3, 1, :4] = np.nan
+    data = SceneData(chips, np.arange(20), np.arange(20, 30))
+    values, mean, _ = data.ranged(data.raw(np.arange(20), torch.device("cpu")))
+    assert torch.isfinite(values).all()
+    assert values[3, 1, 0, 0] == pytest.approx(mean[1, 0, 0].item())
+    low, high = values.quantile(0.01), values.quantile(0.99)
+    assert (low.item(), high.item()) == pytest.approx((0, 1), abs=0.05)
+    assert not data.in_colour
+
+
+def test_a_net_learns_on_whatever_device_with_weights_of_classes(monkeypatch):
+    """On ``meta`` a tensor that was left on the processor is an error."""
+
+    class Fabric:
+        device = torch.device("meta")
+
+        def __init__(self, **kwargs: object) -> None:
+            pass
+
+        def setup(self, net, *optimisers):
+            return net.to("meta"), *optimisers
+
+        def backward(self, loss):
+            loss.backward()
+
+    monkeypatch.setattr("jido.train.loop.Fabric", Fabric)
+    for given in (
+        {"class_weights": {"rows": 1.3}},
+        {"class_weights": "flat", "optimiser": "sgd", "average": 0},
+    ):
+        run = training(precision="fp32", **given)
+        images, label = next(run.batches(1))
+        assert images.device.type == "meta"
+        loss, logits = run.learner.step(images, label)
+        assert (loss.device.type, tuple(logits.shape)) == ("meta", (16, 3))
 
 
 def test_recipes_are_those_of_the_paper():
@@ -259,7 +313,7 @@ def test_a_package_says_the_same_and_a_map_agrees_with_single_images(learned, tm
 
 
 def test_a_stride_that_does_not_suit_is_refused(learned):
-    with pytest.raises(ModelError, match="both even"):
+    with pytest.raises(ModelError, match="even number up to 16"):
         learned.model.at_stride(3)
 
 

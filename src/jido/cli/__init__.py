@@ -40,12 +40,20 @@ STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 """Exit codes."""
 
 
+class _OnStandardError(logging.Handler):
+    """Lines on standard error as it is when they are written: above a progress bar, not inside it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
+
+
 def main() -> None:
     """Run the command line; an error of ours is one sentence and exit code 2."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     log = logging.getLogger("jido")
-    log.addHandler(logging.StreamHandler())
+    if not log.handlers:
+        log.addHandler(_OnStandardError())
     log.setLevel(logging.WARNING if {"--quiet", "-q"} & set(sys.argv) else logging.INFO)
     try:
         # typer prints a panel for wrong usage; for machines it becomes an error like the others

@@ -88,7 +88,8 @@ def map_(
     if stride is not None:
         if not isinstance(loaded, NetModel):
             raise ModelError(f"{model} is no net, so its cells cannot be changed: leave out --stride.")
-        loaded = loaded.at_stride(stride)
+        with naming(model, ModelError):
+            loaded = loaded.at_stride(stride)
     how: dict[str, Any] = {
         "tile": tile,
         "overlap": overlap,

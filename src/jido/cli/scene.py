@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jido.cli.console import naming, note, print_json, print_table, progress_bar
-from jido.cli.options import JsonFlag, Preset, PresetChoice, Quiet, Seed
+from jido.cli.console import naming, note, print_json, print_table, progress_bar, refuse_to_overwrite
+from jido.cli.options import JsonFlag, Preset, PresetChoice, Quiet
 
 if TYPE_CHECKING:
+    from jido.data.chips import Chips
     from jido.methods.classify import Classification
 
 app = typer.Typer(help="A class for a whole image, learned from folders of images.", no_args_is_help=True)
@@ -20,7 +22,11 @@ Paths = Annotated[
     list[Path],
     typer.Argument(help="Folders with a folder per class, zips or tars of such.", metavar="PATH..."),
 ]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out what cannot be read, and say so.")]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out what cannot be read or is unlike most, and say so.")
+]
+
+LEAKS = "This split LEAKS: the figures are too good for new places. For those use --by-place."
 
 
 class NetChoice(StrEnum):
@@ -37,17 +43,18 @@ def train(
     paths: Paths,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the model package.")],
     net: Annotated[
-        NetChoice, typer.Option("--net", help="Compact for processors; the others want a GPU.")
-    ] = (NetChoice.compact),
+        NetChoice, typer.Option("--net", help="compact: for processors; the paper's others want a GPU.")
+    ] = NetChoice.compact,
     split: Annotated[
         str | None,
-        typer.Option("--split", help="Column with train, val, test for each image.", metavar="FILE:COLUMN"),
+        typer.Option("--split", help="Table and its column with train, val or test.", metavar="FILE:COLUMN"),
     ] = None,
     by_place: Annotated[
-        bool, typer.Option("--by-place", help="Split by blocks of place, with a gap between them.")
+        bool, typer.Option("--by-place", help="Split by squares of land, with a gap between them.")
     ] = False,
     places: Annotated[
-        Path | None, typer.Option("--places", help="Table with lon and lat of each image; that of --split.")
+        Path | None,
+        typer.Option("--places", help="Table with lon and lat of each image; else --split's, or the files."),
     ] = None,
     ground: Annotated[
         float | None, typer.Option("--ground", help="Side of an image in metres, where files do not tell.")
@@ -57,7 +64,8 @@ def train(
         bool, typer.Option("--views", help="Predict the mean over 8 turned and mirrored images.")
     ] = False,
     stride: Annotated[
-        int | None, typer.Option("--stride", min=1, help="Pixels between windows of a map; half an image.")
+        int | None,
+        typer.Option("--stride", min=1, help="Pixels between windows of a map; half an image without it."),
     ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", help="TOML file with settings of the method.")
@@ -67,20 +75,24 @@ def train(
     ] = None,
     skip_bad: SkipBad = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Leave what an interrupted training has done.")
+        bool, typer.Option("--restart", help="Discard what a training that was cut off has done.")
     ] = False,
     preset: Preset = PresetChoice.cpu,
-    seed: Seed = 0,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of the training; 0 without it.")] = None,
+    split_seed: Annotated[
+        int, typer.Option("--split-seed", min=0, help="Of the split, the same whatever --seed.")
+    ] = 0,
     json: JsonFlag = False,
     quiet: Quiet = False,
 ) -> None:
     """Train on images, choose on validation images, judge on test images, write a model package.
 
-    Without --split and --by-place images are dealt out at random, 70 : 15 : 15 in every class. Neighbours may
-    then stand on both sides, and the figure is too good for new places: the report says so.
+    Without --split and --by-place images are dealt out at random, 70 : 15 : 15 in every class.
+    Neighbours may then stand on both sides, which makes the figure too good for new places.
+    A training that was cut off goes on where it stood when the same command is given again.
     """
     from jido.data.chip_reading import read_chips
-    from jido.data.chip_splits import split_chips
+    from jido.data.chip_splits import require_splittable, split_chips
     from jido.data.places import with_places
     from jido.io import require_package_place, working_folder
     from jido.methods.classify import train_classification
@@ -90,15 +102,18 @@ def train(
     require_package_place(output)
     pictures = figures or output.with_name(f"{output.name}.figures")
     require_scene_figures_place(pictures, beside=output)
-    options = {"epochs": epochs, "stride": stride, "views": views or None}
+    options = {"epochs": epochs, "stride": stride, "views": views or None, "seed": seed}
     given = {key: value for key, value in options.items() if value is not None}
-    settings = load_scene_config(config, net=net.value, preset=preset.value, seed=seed, given=given)
+    settings = load_scene_config(config, net=net.value, preset=preset.value, given=given)
+    require_splittable(table=split, by_place=by_place, places=places, ground_m=ground)
     with working_folder(output, restart=restart) as work, progress_bar(quiet=quiet or json) as progress:
         chips = read_chips(paths, least=1 if split else 3, skip_bad=skip_bad, progress=progress)
         chips = with_places(chips, places, split=split)
-        parts = split_chips(chips, table=split, by_place=by_place, seed=settings.seed, ground_m=ground)
+        parts = split_chips(chips, table=split, by_place=by_place, seed=split_seed, ground_m=ground)
         for text in (*chips.notes, *parts.notes):
             note(text, quiet=quiet)
+        if parts.leaks:
+            note(LEAKS, quiet=quiet)
         result = train_classification(chips, parts, config=settings, work=work, progress=progress)
         result.model.save(output)
         write_scene_figures(result, pictures)
@@ -132,7 +147,7 @@ def predict(
     json: JsonFlag = False,
     quiet: Quiet = False,
 ) -> None:
-    """A table with class, confidence and probabilities of every image."""
+    """Write a table with class, confidence and probabilities of every image."""
     from jido.data.chip_reading import stream_chips
     from jido.errors import ModelError
     from jido.io import require_place
@@ -141,11 +156,13 @@ def predict(
     from jido.methods.net import NetModel
 
     require_place(output)
+    refuse_to_overwrite(output, paths)
     loaded = load_model(model)
-    if not isinstance(loaded, NetModel):
+    if not isinstance(loaded, NetModel) or loaded.config.patch is None:
         raise ModelError(f"{model} is no scene model: give one that jido scene train has made.")
     with naming(model, ModelError), progress_bar(quiet=quiet or json) as progress:
-        count = write_predictions(loaded, stream_chips(paths, skip_bad=skip_bad, progress=progress), output)
+        images = stream_chips(paths, skip_bad=skip_bad, progress=progress)
+        count = write_predictions(loaded, _told(images, quiet=quiet), output)
     if json:
         print_json({"table": str(output), "images": sum(count.values()), "classes": count})
         return
@@ -153,8 +170,17 @@ def predict(
     print(f"Table: {output}")
 
 
+def _told(some: Iterable[Chips], *, quiet: bool) -> Iterator[Chips]:
+    """Images as they come; what was left out is said."""
+    for chips in some:
+        for text in chips.notes:
+            note(text, quiet=quiet)
+        yield chips
+
+
 def print_training(result: Classification) -> None:
     """The figures, with one view and with eight, and what they rest on."""
+    from jido.maps.report import judged_on
     from jido.stats.words import NAMES, text
 
     evaluation = result.model.evaluation
@@ -167,8 +193,8 @@ def print_training(result: Classification) -> None:
         ],
     )
     print(
-        f"{evaluation['tiles']['train']} images to learn from; judged on {evaluation['judged_on']}: "
-        f"{evaluation['cells']} images, split {folds['kind']}."
+        f"Learned from {evaluation['tiles']['train']:,} images, judged on {judged_on(evaluation)}; "
+        f"split: {folds['kind']}."
     )
     if folds["leaks"]:
-        print("This split LEAKS: the figures are too good for new places. Use --by-place for those.")
+        print(LEAKS)

@@ -84,7 +84,8 @@ def stream_chips(
 ) -> Iterator[Chips]:
     """Images as :func:`read_chips` gives them without classes, some at a time.
 
-    What is usual is what most of the first 64 are.
+    What is usual is what most of the first 64 are. Notes come with the images before which they arose; when
+    all of some have been left out, there are notes alone.
 
     Args:
         paths: as for :func:`read_chips`.
@@ -97,14 +98,18 @@ def stream_chips(
     """
     places = find_images(paths)
     usual, meaning = _usual(places, skip_bad=skip_bad), None
-    images = image_bytes(places)
+    images, sieve = image_bytes(places), Sieve(skip_bad=skip_bad)
     for start in range(0, len(places), at_once):
         stock = Stock(usual, min(at_once, len(places) - start), skip_bad=skip_bad)
         stock.read(islice(images, at_once), progress, done=start, total=len(places))
         stock.require_fitting(some=False)
-        if stock.places:
+        sieve.notes += stock.sieve.notes
+        if stock.places or meaning:
             meaning = meaning or _meaning(stock)
-            yield _chips(stock, meaning)
+            yield replace(_chips(stock, meaning), notes=tuple(sieve.notes))
+            sieve.notes.clear()
+    if meaning is None:
+        raise none_left(sieve)
 
 
 # -- classes -----------------------------------------------------------------------------------

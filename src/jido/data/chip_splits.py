@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from jido.data.chips import Chips
-from jido.data.places import nearest_m, square_side_m, squares, usual_distance_m
+from jido.data.places import LATITUDE, LONGITUDE, nearest_m, square_side_m, squares, usual_distance_m
 from jido.data.splits import PARTS, WORDS
 from jido.errors import FoldsError, LabelsError
-from jido.io.tables import image_column, split_place
+from jido.io.tables import image_column, require_column, split_place
 
 TRAIN, VAL, TEST = PARTS
 
@@ -26,8 +27,8 @@ class ChipSplit:
         kind: in words, for reports.
         leaks: whether images beside a test image may be trained on: true unless coordinates show that
             none is.
-        touching: share of the test images that are nearer to a training image than the diagonal of an
-            image; ``None`` without coordinates of both.
+        touching: share of the test images (of the validation images where there are none) that are
+            nearer to a training image than the diagonal of an image; ``None`` without coordinates of both.
         group: (N,) number of what counts as one piece of evidence for intervals: a square of land, or
             the image where its place is unknown.
         buffer_m: images nearer than this to a later part are not used.
@@ -45,6 +46,30 @@ class ChipSplit:
     def places(self, part: str) -> np.ndarray:
         """Places of the images of one part, in order."""
         return np.flatnonzero(self.part == part)
+
+
+def require_splittable(
+    *, table: str | None, by_place: bool, places: str | Path | None = None, ground_m: float | None = None
+) -> None:
+    """Refuse what :func:`split_chips` or ``with_places`` would refuse, before all images are read.
+
+    Args:
+        table: ``FILE:COLUMN`` as for :func:`split_chips`.
+        by_place: as for :func:`split_chips`.
+        places: table of places.
+        ground_m: as for :func:`split_chips`.
+
+    Raises:
+        LabelsError: when a table cannot be read, or lacks the column.
+        FoldsError: when the options exclude each other, or make no sense.
+    """
+    _require_options(table, by_place, ground_m)
+    if table is not None:
+        path, column = split_place(table)
+        require_column(path, (column,))
+    if places is not None:
+        for words in (LONGITUDE, LATITUDE):
+            require_column(places, words)
 
 
 def split_chips(
@@ -90,18 +115,19 @@ def split_chips(
     elif land is None:
         raise FoldsError(
             "No image has a place, so they cannot be split by place: give a table with the latitude and "
-            "longitude of each."
+            "longitude of each (--places)."
         )
     else:
         gap = land.diagonal_m if buffer_m is None else buffer_m
         part, kind, left = _by_place(chips, land, shares, seed, gap)
         notes += left
     notes += _require_enough(chips, part, kind) + _twins(chips, part)
-    touching = None if land is None else land.touching(part)
+    held = TEST if (part == TEST).any() else VAL  # what the figures will be of
+    touching = None if land is None else land.touching(part, held)
     proven = touching == 0 and land is not None and bool(land.known[part != ""].all())
     return ChipSplit(
         part=part,
-        kind=kind + _leak(touching, proven=proven, by_table=table is not None),
+        kind=kind + _leak(touching, proven=proven, by_table=table is not None, held=held),
         leaks=not proven,
         touching=touching,
         group=np.arange(len(chips)) if land is None else land.groups(),
@@ -119,22 +145,27 @@ def _require_sound(
 ) -> None:
     if len(shares) != 3 or min(shares) <= 0:
         raise FoldsError(f"Images cannot be split into shares of {shares}: give three numbers above 0.")
-    if table is not None and by_place:
-        raise FoldsError(f"Images are split as {table} says or by place, not both: give one of the two.")
-    for length in metres:
-        if length is not None and not length > 0:
-            raise FoldsError(f"{length:g} m is no length: give a number above 0.")
+    _require_options(table, by_place, *metres)
     if unknown := int(np.count_nonzero(chips.label < 0)):
         raise LabelsError(
             f"{unknown:,} images have no class, so they cannot be split: put them into folders."
         )
 
 
-def _leak(touching: float | None, *, proven: bool, by_table: bool) -> str:
+def _require_options(table: str | None, by_place: bool, *metres: float | None) -> None:
+    if table is not None and by_place:
+        raise FoldsError(f"Images are split as {table} says or by place, not both: give one of the two.")
+    for length in metres:
+        if length is not None and not length > 0:
+            raise FoldsError(f"{length:g} m is no length: give a number above 0.")
+
+
+def _leak(touching: float | None, *, proven: bool, by_table: bool, held: str) -> str:
     if proven:
         return ""
     if touching:
-        return f" (leaking: {touching:.0%} of the test images touch a training image)"
+        word = "test" if held == TEST else "validation"
+        return f" (leaking: {touching:.0%} of the {word} images touch a training image)"
     known = "whether neighbours stand on both sides is not known"
     return f" ({known})" if by_table else " (leaking: neighbours may stand on both sides)"
 
@@ -175,12 +206,12 @@ class _Land:
         square = block_m or square_side_m(chips.lonlat, max(height, width))
         return cls(chips.lonlat, known, float(np.hypot(height, width)), square, notes)
 
-    def touching(self, part: np.ndarray) -> float | None:
-        """Share of the test images with a training image nearer than the diagonal."""
-        test, train = ((part == name) & self.known for name in (TEST, TRAIN))
-        if not test.any() or not train.any():
+    def touching(self, part: np.ndarray, held: str) -> float | None:
+        """Share of the images of a part with a training image nearer than the diagonal."""
+        here, train = ((part == name) & self.known for name in (held, TRAIN))
+        if not here.any() or not train.any():
             return None
-        return float((nearest_m(self.lonlat[test], self.lonlat[train]) < self.diagonal_m).mean())
+        return float((nearest_m(self.lonlat[here], self.lonlat[train]) < self.diagonal_m).mean())
 
     def groups(self) -> np.ndarray:
         """Number of the square of each image; an image without a place has its own."""

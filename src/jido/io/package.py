@@ -156,7 +156,7 @@ class Package:
             raise ModelError(f"{folder} is damaged ({first_line(err)}): train the model again.") from err
 
     def _card(self, weights: str, item: dict[str, Any] | None) -> str:
-        classes = ", ".join(f"{c.label} {c.name}" for c in self.scheme.classes)
+        classes = ", ".join(" ".join(dict.fromkeys([c.label, c.name])) for c in self.scheme.classes)
         size = " (trained on images without a place on Earth: the size of pixels is not checked)"
         if self.pixel_m is not None:
             size = f" of {self.pixel_m[0]:g} x {self.pixel_m[1]:g} m"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyogrio
@@ -72,6 +72,15 @@ def column_names(path: str | Path) -> list[str]:
     return list(_columns(Path(path)))
 
 
+def require_column(path: str | Path, asked: Sequence[str]) -> str:
+    """The first column of a table that has one of some names, in any case.
+
+    Raises:
+        LabelsError: when the table cannot be read, or has none.
+    """
+    return _column(Path(path), _columns(Path(path)), asked)
+
+
 def image_cells(
     path: str | Path, columns: Sequence[Sequence[str]], names: Sequence[str], *, complete: bool = True
 ) -> list[list[str]]:
@@ -109,12 +118,7 @@ class _Table:
 
     def column(self, asked: Sequence[str]) -> str:
         """The first column that has one of these names, in any case."""
-        small = {name.lower(): name for name in reversed(self.columns)}
-        for name in asked:
-            if name.lower() in small:
-                return small[name.lower()]
-        wanted = " or ".join(map(repr, asked))
-        raise LabelsError(f"{self.path} has no column {wanted}, only {', '.join(self.columns) or 'none'}.")
+        return _column(self.path, self.columns, asked)
 
     def cells(self, column: str, names: Sequence[str], *, empty: bool = False) -> dict[str, str]:
         """One cell for each image."""
@@ -158,6 +162,17 @@ class _Table:
         return f"in any of its columns {', '.join(self.columns)}"
 
 
+def _column(path: Path, columns: Mapping[str, object], asked: Sequence[str]) -> str:
+    small = {name.lower(): name for name in reversed(list(columns))}
+    for name in asked:
+        if name.lower() in small:
+            return small[name.lower()]
+    wanted = " or ".join(map(repr, asked))
+    raise LabelsError(
+        f"{path} has no column {wanted}, only {', '.join(columns) or 'none'}: add it or name another."
+    )
+
+
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
@@ -166,7 +181,7 @@ def _some(names: Sequence[str]) -> str:
 def _columns(path: Path) -> dict[str, list[str]]:
     """All columns of a table as text; empty where nothing stands."""
     if not path.is_file():
-        raise LabelsError(f"{path} does not exist: give a table as FILE:COLUMN.")
+        raise LabelsError(f"{path} does not exist: give a table, such as a CSV file.")
     try:
         if path.name.lower().removesuffix(".gz").endswith(TEXTS):
             return _text_columns(path)

@@ -16,7 +16,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from jido.io.html import confusion_table, png, swatch, table, whole_page
 from jido.labels import ClassScheme, Labels
-from jido.maps.report import area_text, statement
+from jido.maps.report import area_text, judged_on, statement
 from jido.methods import Model
 from jido.stats.words import NAMES, text
 
@@ -30,6 +30,11 @@ DOUBTFUL = 0.25
 LISTED = 12
 """Rows of such polygons on the page."""
 
+LEAKS = (
+    "<p class='warn'><b>The split of the training leaks.</b> Neighbours may stand on both sides: the figure "
+    "is too good for new places and must not be quoted for them.</p>"
+)
+
 
 def html_report(facts: dict[str, Any], model: Model, picture: Path) -> str:
     """The page for the facts of :func:`~jido.maps.report.map_report`; ``picture`` is the map to draw."""
@@ -37,10 +42,12 @@ def html_report(facts: dict[str, Any], model: Model, picture: Path) -> str:
     speaks = " This speaks of new polygons drawn like these, not of every cell of the map."
     if "judged_on" in evaluation:
         speaks = " This speaks of places like these, not of every cell of the map."
+    shown = "Class map and training polygons by fold" if evaluation.get("polygons") else "Class map"
     sections = [
         f"<h1>{html.escape(facts['map'])}</h1>",
         f"<p class='lead'>{html.escape(statement(evaluation))}{speaks if evaluation else ''}</p>",
-        f"<img alt='Class map and training polygons by fold' src='{png(draw_map(model, picture))}'>",
+        *([LEAKS] if evaluation and evaluation["folds"]["leaks"] else []),
+        f"<img alt='{shown}' src='{png(draw_map(model, picture))}'>",
         _classes(facts, model),
         *(_judged(evaluation) if evaluation else []),
         "<h2>How it was made</h2>",
@@ -53,14 +60,21 @@ def _judged(evaluation: dict[str, Any]) -> list[str]:
     page = [_accuracy(evaluation)]
     if "confusion" in evaluation:
         page += [
-            "<h2>Confusion matrix</h2><p>Cells of held-out polygons; rows are the truth.</p>",
+            f"<h2>Confusion matrix</h2><p>{_held(evaluation)}; rows are the truth.</p>",
             confusion_table(evaluation["confusion"], evaluation["classes"]),
         ]
     if "unsure" in evaluation:
-        page.append(_unsure(evaluation["unsure"]))
+        page.append(_unsure(evaluation["unsure"], of_cells="judged_on" not in evaluation))
     if "polygons" in evaluation:
         page.append(_doubtful(evaluation["polygons"]))
     return page
+
+
+def _held(evaluation: dict[str, Any]) -> str:
+    """What the confusion matrix is of, at the beginning of a sentence."""
+    if "judged_on" not in evaluation:
+        return "Cells of held-out polygons"
+    return f"Judged are {html.escape(judged_on(evaluation))}"
 
 
 def _classes(facts: dict[str, Any], model: Model) -> str:
@@ -70,7 +84,8 @@ def _classes(facts: dict[str, Any], model: Model) -> str:
     figures = ("users_accuracy", "producers_accuracy", "f1") if judged else ()
     rows = [
         [
-            swatch(colors[area["class"]]) + html.escape(f"{area['class']} {area['name']}"),
+            swatch(colors[area["class"]])
+            + html.escape(" ".join(dict.fromkeys([area["class"], area["name"]]))),  # both may be the same
             area["cells"],
             area_text(None if area["km2"] is None else area["km2"] * 1e6),
             f"{area['share'] * 100:.1f} %",
@@ -85,14 +100,15 @@ def _classes(facts: dict[str, Any], model: Model) -> str:
     )
     if judged:
         head += ["user's accuracy", "producer's accuracy", "F1"]
-        words += " Accuracies are those of the held-out polygons, with 95 % intervals."
+        held = html.escape(facts["evaluation"].get("judged_on", "the held-out polygons"))
+        words += f" Accuracies are those of {held}, with 95 % intervals."
     return f"{words}</p>{table(head, rows)}"
 
 
 def _accuracy(evaluation: dict[str, Any]) -> str:
     rows = [[NAMES.get(name, name), text(figure)] for name, figure in evaluation["metrics"].items()]
     if "judged_on" in evaluation:  # one split and no folds
-        on = html.escape(evaluation["judged_on"])
+        on = html.escape(judged_on(evaluation))
         figures = table(["figure", "value [95 % interval over groups]"], rows)
         return (
             f"<h2>Accuracy</h2><p>Judged on {on}. No interval is given where fewer than 5 groups have a "
@@ -113,12 +129,19 @@ def _accuracy(evaluation: dict[str, Any]) -> str:
     return page
 
 
-def _unsure(unsure: dict[str, float]) -> str:
+def _unsure(unsure: dict[str, float], *, of_cells: bool) -> str:
+    """What the band says; the threshold comes from cells of held-out polygons, or from validation images."""
+    on, of, ones = "On the held-out polygons", "of the cells", "cells"
+    if not of_cells:
+        on, of, ones = "Among the validation images", "of them", "images"
+    most, left = (f"{share * 100:.0f} %" for share in (unsure["aimed_error"], 1 - unsure["share"]))
+    start = "<h2>Unsure cells</h2><p>The band <code>abstain</code> is 1"
+    if unsure["share"] == 1:
+        return f"{start} everywhere. {on} more than {most} were wrong even of the surest {ones}.</p>"
     return (
-        "<h2>Unsure cells</h2><p>The band <code>abstain</code> is 1 where the highest probability is below "
-        f"{unsure['below']:.2f}. On the held-out polygons that leaves {(1 - unsure['share']) * 100:.0f} % of "
-        f"the cells, with an error of up to {unsure['aimed_error'] * 100:.0f} %; the threshold was chosen on "
-        "the same cells, so for new places it is an aim, not a promise.</p>"
+        f"{start} where the highest probability is below {unsure['below']:.2f}. {on} that leaves {left} "
+        f"{of}, with an error of up to {most}; the threshold was chosen on the same {ones}, so for new "
+        "places it is an aim, not a promise.</p>"
     )
 
 
@@ -202,9 +225,10 @@ def _made_rows(facts: dict[str, Any], model: Model) -> list[list[str]]:
     if evaluation:
         folds = evaluation["folds"]
         labels = f"{len(model.labels)} labels, " if model.labels else ""
+        k = "" if "judged_on" in evaluation else f", k = {folds['k']}"
         rows += [
             ["training", f"{labels}{_learned(evaluation)}"],
-            ["folds", f"{folds['kind']}, k = {folds['k']}, {'LEAKS' if folds['leaks'] else 'no leak'}"],
+            ["folds" if k else "split", f"{folds['kind']}{k}, {'LEAKS' if folds['leaks'] else 'no leak'}"],
         ]
     rows += [
         [
@@ -221,5 +245,6 @@ def _made_rows(facts: dict[str, Any], model: Model) -> list[list[str]]:
 
 def _learned(evaluation: dict[str, Any]) -> str:
     if "tiles" in evaluation:
-        return ", ".join(f"{number} tiles for {part}" for part, number in evaluation["tiles"].items())
+        ones = "images" if "images" in evaluation["judged_on"] else "tiles"
+        return ", ".join(f"{number} {ones} for {part}" for part, number in evaluation["tiles"].items())
     return f"{evaluation['cells']} cells"

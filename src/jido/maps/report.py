@@ -54,7 +54,7 @@ def map_report(
     """
     placed = grid.crs is not None
     box = {
-        "crs": str(grid.crs) if placed else None,
+        "crs": _crs_text(grid.crs) if grid.crs else None,
         "shape": tuple(grid.shape),
         "transform": list(grid.affine)[:6],
     }
@@ -96,6 +96,11 @@ def map_report(
     }
 
 
+def _crs_text(crs: CRS) -> str:
+    """``EPSG:32649`` where there is such a number, else WKT."""
+    return f"EPSG:{crs.epsg}" if crs.epsg else str(crs)
+
+
 def training_features(labels: Labels) -> dict[str, Any]:
     """The training labels as GeoJSON in longitude and latitude."""
     here = labels.to_crs(CRS("EPSG:4326"))
@@ -127,11 +132,19 @@ def statement(evaluation: dict[str, Any]) -> str:
     name = "iou" if "iou" in metrics else "oa"
     groups = f"{evaluation['groups']} group{'s' * (evaluation['groups'] != 1)}"
     if "judged_on" in evaluation:
-        return (
-            f"{NAMES[name]} {text(metrics[name])}, judged on {evaluation['judged_on']}: "
-            f"{groups} ({folds['kind']})."
-        )
+        on, kind = judged_on(evaluation), folds["kind"]
+        how = f"; split: {kind}" if "(" in kind else f" ({kind})"
+        return f"{NAMES[name]} {text(metrics[name])}, judged on {on}: {groups}{how}."
     return (
         f"{NAMES[name]} {text(metrics[name])} on {groups} of labels, each judged by "
         f"a model that had not seen it ({folds['k']} folds, {folds['kind']})."
     )
+
+
+def judged_on(evaluation: dict[str, Any]) -> str:
+    """What the figures of a model with one split are of, with their number where it is known.
+
+    ``4,050 test images``, ``test tiles``, ``the validation tiles that chose epoch and threshold``.
+    """
+    on = evaluation["judged_on"]
+    return f"{evaluation['cells']:,} {on.removeprefix('the ')}" if "cells" in evaluation else on

@@ -13,12 +13,15 @@ import numpy as np
 
 from jido.data.chip_splits import ChipSplit
 from jido.data.chips import Chips
+from jido.data.sheets import PIXEL_TOLERANCE
 from jido.errors import FoldsError, ModelError
+from jido.geo.radiometry import compare
 from jido.io import Progress, replacing
 from jido.labels import named_scheme
-from jido.methods.net import NetConfig, NetModel
-from jido.methods.scene import SceneData, SceneTraining, net_settings
+from jido.methods.net import NetConfig, NetModel, require_stride
+from jido.methods.scene import SceneTraining, net_settings
 from jido.methods.scene_config import SceneConfig
+from jido.methods.scene_data import SceneData
 from jido.nets.cost import cost
 from jido.stats.abstention import accept_threshold
 from jido.stats.calibration import calibration
@@ -66,6 +69,7 @@ def train_classification(
         ModelError: for settings with which no training can begin.
     """
     start = time.perf_counter()
+    map_stride(config, chips.side)  # what no map can have is refused before hours of training
     chips = replace(chips, notes=(*chips.notes, *split.notes))
     train, validation, test = (np.flatnonzero(split.part == part) for part in ("train", "val", "test"))
     if not len(train) or not len(validation) + len(test):
@@ -74,7 +78,6 @@ def train_classification(
             "on: give some of both."
         )
     training = SceneTraining(SceneData(chips, train, validation), config).run(work, progress=progress)
-    seconds = time.perf_counter() - start
     held, on = (
         (test, "test images") if len(test) else (validation, "the validation images that chose the epoch")
     )
@@ -102,7 +105,7 @@ def train_classification(
         "cost": cost(training.learner.judged, chips.side)._asdict(),
         "class_weights": training.class_weights,
         "device": str(training.learner.device),
-        "training_seconds": round(seconds, 2),
+        "training_seconds": round(sum(row["seconds"] for row in training.rows), 2),
     }
     below, share = _unsure(training, validation)
     if share is not None:
@@ -113,12 +116,13 @@ def train_classification(
 
 
 def _unsure(training: SceneTraining, validation: np.ndarray) -> tuple[float, float | None]:
-    """Confidence under which the map says "unsure", and the share of sure validation images."""
+    """Confidence under which the map says "unsure", and the share of validation images below it."""
     if not len(validation):
         return 0.0, None
     said = training.probabilities(validation, views=training.config.views)
     right = said.argmax(1) == training.data.chips.label[validation]
-    return accept_threshold(said.max(1), right, error=ERROR)
+    below, sure = accept_threshold(said.max(1), right, error=ERROR)
+    return below, 1 - sure
 
 
 def scene_model(
@@ -127,9 +131,7 @@ def scene_model(
     """A training as a model: a class for windows of the size of its images."""
     data, config = training.data, training.config
     chips, side = data.chips, data.chips.side
-    stride = config.stride or max(side // 4 * 2, 1)
-    if (side - stride) % 2:
-        stride += 1  # a window lies evenly around its cell
+    stride = map_stride(config, side)
     settings = {"in_channels": len(chips.bands), "out_channels": len(chips.classes)}
     return NetModel(
         net=training.learner.judged,
@@ -151,6 +153,19 @@ def scene_model(
         abstain_below=abstain_below,
         radiometry=chips.radiometry,
     )
+
+
+def map_stride(config: SceneConfig, side: int) -> int:
+    """Pixels from one window of a map to the next: those of the settings, or half an image.
+
+    Raises:
+        ModelError: as :func:`~jido.methods.net.require_stride`.
+    """
+    if config.stride is None:
+        half = max(side // 4 * 2, 1)
+        return half + (side - half) % 2
+    require_stride(side, config.stride)
+    return config.stride
 
 
 def write_predictions(model: NetModel, some: Iterable[Chips], path: str | Path) -> dict[str, int]:
@@ -181,7 +196,7 @@ def write_predictions(model: NetModel, some: Iterable[Chips], path: str | Path) 
         table.writerow(
             ["image", "class", "confidence", "unsure", "lon", "lat", *(f"p_{name}" for name in names)]
         )
-        for chips in some:
+        for chips in filter(len, some):
             said = single.predict(_fitting(model, chips, side))[:, :, 0, 0]
             lonlat = np.full((len(chips), 2), np.nan) if chips.lonlat is None else chips.lonlat
             for name, place, row in zip(chips.name, lonlat, said, strict=True):
@@ -207,4 +222,19 @@ def _fitting(model: NetModel, chips: Chips, side: int) -> np.ndarray:
             f"The model was trained on images of {side} x {side} pixels, {chips.name[0]} has {chips.side} x "
             f"{chips.side}: cut the images to that size, or map a large one with jido map."
         )
+    _require_alike(model, chips)
     return chips.images[:, [here.index(band.name) for band in model.bands]].astype(np.float32)
+
+
+def _require_alike(model: NetModel, chips: Chips) -> None:
+    """Refuse pixels of another size, and numbers that mean something else than those of the training."""
+    there, here = model.pixel_m, chips.pixel_m
+    if there and here and not np.allclose(here, there, rtol=PIXEL_TOLERANCE):
+        raise ModelError(
+            f"The model was trained on pixels of {there[0]:.4g} x {there[1]:.4g} m, {chips.name[0]} has "
+            f"{here[0]:.4g} x {here[1]:.4g} m: resample the images or train on their resolution."
+        )
+    if model.radiometry and chips.radiometry:
+        found = compare(model.radiometry, chips.radiometry)
+        if wrong := [one for one in found if one.refuses and one.code != "constant"]:  # a lake may be flat
+            raise ModelError(wrong[0].sentence.replace("give --convert, or ", "give "))  # which maps have

@@ -176,7 +176,10 @@ class NetModel:
             ModelError: for a net with a class per pixel, and a stride that does not suit its windows.
         """
         if self.config.patch is None:
-            raise ModelError("This model gives every pixel its class: it has no windows and no stride.")
+            raise ModelError(
+                "This model gives every pixel its class, so it has no windows and no stride: leave it out."
+            )
+        require_stride(self.config.patch, stride)
         tile = self.config.patch + (self.tile - self.config.patch) // self.stride * stride
         config = NetConfig(**self.config.model_dump() | {"stride": stride, "tile": tile})
         return replace(self, config=config)
@@ -305,6 +308,23 @@ class NetModel:
             raise ModelError(f"{folder}: {err}") from err
         except (ValidationError, KeyError, TypeError, ValueError) as err:
             raise ModelError(f"{folder} holds settings that cannot be used: train the model again.") from err
+
+
+def require_stride(window: int, stride: int) -> None:
+    """Refuse a number of pixels from one window to the next with which they lie unevenly around their cells.
+
+    Args:
+        window: side of a window in pixels.
+        stride: the number.
+
+    Raises:
+        ModelError: saying which would do.
+    """
+    if stride > window or (window - stride) % 2:
+        raise ModelError(
+            f"Windows of {window} x {window} pixels cannot have a stride of {stride}: give an "
+            f"{'odd' if window % 2 else 'even'} number up to {window}."
+        )
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from jido.data.tiles import batches
 from jido.errors import ModelError
 from jido.io import Progress
 from jido.methods.scene_config import SceneConfig
+from jido.methods.scene_data import SceneData
 from jido.nets import Setting, build_net
 from jido.stats.confusion import confusion, f1_per_class
 
@@ -37,58 +38,14 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("jido")
 
-EVALUATED = 256
-"""Images judged together."""
+EVALUATED = 2**20
+"""Pixels judged together."""
+
+SAVING = 0.03
+"""Share of the time that checkpoints may take: large nets are saved less often."""
 
 WEIGHTS = (0.8, 1.3)
 """Least and largest weight of a class in the loss: what the paper chose by hand."""
-
-
-@dataclass(eq=False)
-class SceneData:
-    """Images and how they are used.
-
-    Args:
-        chips: all of them.
-        train: places of the training images.
-        validation: places of those on which choices are made; may be none.
-        mean: of each band over the training images, (C,).
-        sd: standard deviation of each band, (C,).
-    """
-
-    chips: Chips
-    train: np.ndarray
-    validation: np.ndarray
-    mean: np.ndarray = field(init=False)
-    sd: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.mean, self.sd = self.chips.moments(self.train)
-
-    def raw(self, which: np.ndarray) -> Tensor:
-        """Images (n, C, S, S) uint8, or float32 where they are of any other type."""
-        import torch
-
-        images = self.chips.images[which]
-        return torch.from_numpy(images if images.dtype == np.uint8 else images.astype(np.float32))
-
-    def normalised(self, images: Tensor) -> Tensor:
-        """Float32 with mean 0 and standard deviation 1 in every band, 0 where there is no data."""
-        import torch
-
-        mean, sd = (torch.from_numpy(part)[:, None, None].to(images.device) for part in (self.mean, self.sd))
-        values = images.float().sub_(mean).div_(sd)
-        return values.nan_to_num_(0.0) if images.is_floating_point() else values
-
-    @cached_property
-    def key(self) -> str:
-        """Hash of the images and of how they are used, by which a checkpoint is known again."""
-        digest = hashlib.blake2b(json.dumps(self.chips.classes).encode())
-        for array in (self.chips.label, self.train, self.validation):
-            digest.update(np.ascontiguousarray(array).data)
-        for some in batches(np.concatenate([self.train, self.validation]), 1024):
-            digest.update(np.ascontiguousarray(self.chips.images[some]).data)
-        return digest.hexdigest()
 
 
 @dataclass(eq=False)
@@ -110,7 +67,18 @@ class SceneTraining:
     class_weights: list[float] | None = None
 
     def __post_init__(self) -> None:
-        given = self.config.class_weights
+        given, config = self.config.class_weights, self.config
+        if config.shift >= self.data.chips.side:
+            raise ModelError(
+                f"Images of {self.data.chips.side} pixels cannot be moved by {config.shift}: give less."
+            )
+        blind = {
+            "patience": config.patience > 0,
+            "schedule = 'plateau'": config.schedule == "plateau",
+            "class_weights = 'confusion'": given == "confusion",
+        }
+        if (asked := [name for name, wanted in blind.items() if wanted]) and not len(self.data.validation):
+            raise ModelError(f"{asked[0]} needs validation images: give some, or another setting.")
         if isinstance(given, dict):
             if unknown := given.keys() - set(self.data.chips.classes):
                 raise ModelError(
@@ -136,7 +104,7 @@ class SceneTraining:
 
         with seeded(self.config.seed):
             net = build_scene_net(self.config, self.data.chips)
-        return Learner(
+        learner = Learner(
             net,
             self._loss(),
             optimisers=self._optimisers,
@@ -144,6 +112,8 @@ class SceneTraining:
             average=self.config.average,
             precision=self.config.precision,
         )
+        self.data.hold(learner.device)
+        return learner
 
     def _loss(self) -> Any:
         import torch
@@ -186,32 +156,25 @@ class SceneTraining:
 
         from jido.train import turned_and_shifted
 
-        config, chips, train = self.config, self.data.chips, self.data.train
+        config, train = self.config, self.data.train
         order = np.random.default_rng((config.seed, epoch)).permutation(train)
         turns = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
         for which in batches(order[: self.steps * config.batch], config.batch):
-            images, label = self.data.raw(which), torch.from_numpy(chips.label[which])
-            images = images.to(self.learner.device)
+            images = self.data.raw(which, self.learner.device)
             if config.augment == "turned":
                 images = turned_and_shifted(images, shift=config.shift, generator=turns)
-            yield self._paper(images) if config.augment == "paper" else self.data.normalised(images), label
-
-    def _paper(self, images: Tensor) -> Tensor:
-        """The paper's augmentation, on values 0..1."""
-        import torch
-
-        whole = 255.0 if images.dtype == torch.uint8 else self.data.mean + 3 * self.data.sd
-        scale, mean, sd = (
-            torch.as_tensor(part, dtype=torch.float32, device=images.device).view(-1, 1, 1)
-            for part in (whole, self.data.mean / whole, self.data.sd / whole)
-        )
-        return self._views(images.float().nan_to_num(0.0) / scale, mean=mean, sd=sd)
+            if config.augment == "paper":
+                values, mean, sd = self.data.ranged(images)
+                seen = self._views(values, mean=mean, sd=sd)
+            else:
+                seen = self.data.normalised(images)
+            yield seen, torch.from_numpy(self.data.chips.label[which])
 
     @cached_property
     def _views(self) -> Any:
         from jido.train import PaperViews
 
-        return PaperViews(len(self.data.chips.bands))
+        return PaperViews(colour=self.data.in_colour)
 
     def probabilities(self, which: np.ndarray, *, views: bool = False) -> np.ndarray:
         """Probabilities (n, K) float32 of images, as the net is now.
@@ -219,18 +182,28 @@ class SceneTraining:
         Args:
             which: places of the images.
             views: the mean over the 8 turned and mirrored images.
+
+        Raises:
+            ModelError: when they are no numbers.
         """
         import torch
 
         from jido.train import all_symmetries
 
         found = [np.empty((0, len(self.data.chips.classes)), np.float32)]
-        for some in batches(which, EVALUATED):
-            images = self.data.normalised(self.data.raw(some))
+        for some in batches(which, max(EVALUATED // self.data.chips.side**2, 1)):
+            images = self.data.normalised(self.data.raw(some, self.learner.device))
             seen = all_symmetries(images) if views else [images]
             said = torch.stack([self.learner.logits(view).softmax(1) for view in seen]).mean(0)
             found.append(said.cpu().numpy())
+        if not all(np.isfinite(some).all() for some in found):
+            raise self._diverged()
         return np.concatenate(found)
+
+    def _diverged(self) -> ModelError:
+        return ModelError(
+            f"The net gives no numbers any more after epoch {self.learner.epoch}: take a lower learning_rate."
+        )
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -246,27 +219,36 @@ class SceneTraining:
         checkpoint = work / "scene.pt"
         if checkpoint.exists():
             self.restore(checkpoint)
-        started = time.perf_counter()
+        started = saved = time.perf_counter()
+        cost = 0.0  # seconds that the last checkpoint has taken
+        total = self.steps * self.epochs
+
+        def after_step(step: int, logits: Tensor, targets: Tensor) -> None:
+            if progress:
+                progress(f"training on {self.learner.device}", self.learner.steps, total)
 
         def after_epoch(loss: float) -> bool:
-            nonlocal started
+            nonlocal started, saved, cost
             if not np.isfinite(loss):
-                raise ModelError(
-                    f"The loss is no number after epoch {self.learner.epoch}: take a lower learning_rate."
-                )
+                raise self._diverged()
             self._look(loss)
-            self.rows[-1]["seconds"] = round(time.perf_counter() - started, 2)
-            self.learner.save(
-                checkpoint, key=self.key, rows=self.rows, best=self.best, class_weights=self.class_weights
-            )
-            if progress:
-                progress(f"training on {self.learner.device}", self.learner.epoch, self.epochs)
-            started = time.perf_counter()
-            return self._finished()
+            now, finished = time.perf_counter(), self._finished()
+            self.rows[-1]["seconds"], started = round(now - started, 2), now
+            if finished or cost <= SAVING * (now - saved):
+                self._save(checkpoint)
+                saved = time.perf_counter()
+                cost = saved - now
+            return finished
 
         if not self._finished():
+            seed = self.config.seed
             train(
-                self.learner, self.batches, until=self.epochs, after_epoch=after_epoch, seed=self.config.seed
+                self.learner,
+                self.batches,
+                until=self.epochs,
+                after_step=after_step,
+                after_epoch=after_epoch,
+                seed=seed,
             )
         self.learner.put(self.best["weights"])
         return self
@@ -294,7 +276,7 @@ class SceneTraining:
         if weighing:
             self.class_weights = weights_from_confusion(confusion(true, said.argmax(1), said.shape[1]))
             self.learner.loss = self._loss().to(self.learner.device)
-        if right >= self.best["oa"]:
+        if right > self.best["oa"]:
             self.best = {"oa": right, "epoch": epoch, "weights": self.learner.weights()}
         if config.schedule == "plateau":
             self._lower()
@@ -308,7 +290,7 @@ class SceneTraining:
 
     def _finished(self) -> bool:
         patience, epoch = self.config.patience, self.learner.epoch
-        late = bool(patience and len(self.data.validation) and epoch - self.best["epoch"] >= patience)
+        late = 0 < patience <= epoch - self.best["epoch"]
         return epoch >= self.epochs or late
 
     # -- checkpoints ---------------------------------------------------------------------------
@@ -318,6 +300,10 @@ class SceneTraining:
         """Hash of all that the training depends on."""
         facts = self.config.model_dump(mode="json", exclude={"views", "stride"})
         return hashlib.sha256(json.dumps([facts, self.data.key], sort_keys=True).encode()).hexdigest()
+
+    def _save(self, path: Path) -> None:
+        held = {"rows": self.rows, "best": self.best, "class_weights": self.class_weights}
+        self.learner.save(path, key=self.key, **held)
 
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint; one of another training is left aside.
@@ -351,7 +337,7 @@ def build_scene_net(config: SceneConfig, chips: Chips) -> SceneNet:
     net = build_net(config.net, in_channels=len(chips.bands), out_channels=len(chips.classes), **settings)
     found = cost(net, chips.side)
     LOG.info(
-        "Net %s: %.2f million parameters, %.3f GMAC for an image.",
+        "Net %s: %.3g million parameters, %.3g GMAC for an image.",
         config.net,
         found.parameters / 1e6,
         found.macs / 1e9,
@@ -367,9 +353,11 @@ def net_settings(config: SceneConfig, side: int) -> dict[str, Setting]:
 def weights_from_confusion(cm: np.ndarray) -> list[float]:
     """Weights (K,) of classes in the loss: the more of a class goes wrong, the larger.
 
-    The error ``1 - F1`` of a class over the mean of all, within :data:`WEIGHTS`; the paper chose
-    such weights by hand from its confusion matrix.
+    The error ``1 - F1`` of a class over the mean of all, within :data:`WEIGHTS`, and 1 for a class that
+    does not occur; the paper chose such weights by hand from its confusion matrix.
     """
-    wrong = 1 - np.nan_to_num(f1_per_class(cm), nan=0.0)
-    mean = wrong.mean()
-    return np.clip(wrong / mean, *WEIGHTS).round(4).tolist() if mean > 0 else [1.0] * len(wrong)
+    wrong = np.where(cm.sum(1) > 0, 1 - f1_per_class(cm), np.nan)
+    mean = np.nanmean(wrong)
+    if not mean > 0:
+        return [1.0] * len(wrong)
+    return np.where(np.isnan(wrong), 1, np.clip(wrong / mean, *WEIGHTS)).round(4).tolist()

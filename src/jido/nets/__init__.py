@@ -47,8 +47,9 @@ def build_net(name: str, **settings: Setting) -> Net:
     net = _net_class(name)
     try:
         return net(**settings)
-    except TypeError as err:
-        raise ModelError(f"The net {name!r} cannot be built ({err}): correct its settings.") from err
+    except (TypeError, ValueError, RuntimeError) as err:  # of torch: sizes below 0 or beyond the memory
+        reason = str(err).splitlines()[0].rstrip(". ")
+        raise ModelError(f"The net {name!r} cannot be built ({reason}): correct its settings.") from err
 
 
 def load_net(name: str, weights: Mapping[str, np.ndarray], **settings: Setting) -> Net:

@@ -92,6 +92,9 @@ class CompactNet(SceneNet):
         stages: halvings after the first.
         blocks: residual blocks of a stage.
         attention: inside them, one of :data:`~jido.nets.attention.ATTENTION`.
+
+    Raises:
+        ModelError: for a net without channels or stages.
     """
 
     def __init__(
@@ -105,6 +108,11 @@ class CompactNet(SceneNet):
         attention: str = "none",
     ) -> None:
         super().__init__(in_channels, out_channels)
+        if min(width, stages) < 1 or blocks < 0:
+            raise ModelError(
+                f"A net of width {width} with {stages} stages of {blocks} blocks cannot learn: give 1 or "
+                "more (blocks: 0 or more)."
+            )
         self.least = 2 ** (stages + 2)
         parts: list[nn.Module] = [nn.PixelUnshuffle(2), conv_bn(4 * in_channels, width)]
         for stage in range(stages):

@@ -32,26 +32,26 @@ def turned_and_shifted(images: Tensor, *, shift: int, generator: torch.Generator
 
     Args:
         images: (B, C, S, S) of any type, on any device.
-        shift: pixels in both directions.
+        shift: pixels in both directions, fewer than S.
         generator: of the draws, on the CPU.
     """
-    side = images.shape[-1]
-    symmetry = torch.randint(8, (len(images),), generator=generator)
-    moved = torch.randint(-shift, shift + 1, (2, len(images), 1), generator=generator)
-    along = torch.arange(side) + moved  # (2, B, S)
+    side, place = images.shape[-1], images.device
+    symmetry = torch.randint(8, (len(images),), generator=generator).to(place)
+    moved = torch.randint(-shift, shift + 1, (2, len(images), 1), generator=generator).to(place)
+    along = torch.arange(side, device=place) + moved  # (2, B, S)
     along = torch.where(along < 0, -along, along)
     rows, columns = torch.where(along >= side, 2 * (side - 1) - along, along)
     places = rows[:, :, None] * side + columns[:, None, :]  # (B, S, S)
-    wanted = _symmetries(side)[symmetry]  # (B, S * S)
-    source = places.flatten(1).gather(1, wanted).to(images.device)
+    wanted = _symmetries(side, place)[symmetry]  # (B, S * S)
+    source = places.flatten(1).gather(1, wanted)
     flat = images.flatten(2)
     return flat.gather(2, source[:, None].expand_as(flat)).view(images.shape)
 
 
 @cache
-def _symmetries(side: int) -> Tensor:
+def _symmetries(side: int, place: torch.device) -> Tensor:
     """Where the pixels of each of the 8 symmetries of a square come from: (8, S * S)."""
-    places = torch.arange(side * side).view(side, side)
+    places = torch.arange(side * side, device=place).view(side, side)
     turned = [places.rot90(quarter) for quarter in range(4)]
     return torch.stack([view.flatten() for one in turned for view in (one, one.flip(1))])
 
@@ -66,22 +66,22 @@ class PaperViews:
     """The augmentation of the scene paper (Vir 2025, arXiv 2510.15527), for whole batches, by kornia.
 
     Mirrored both ways, turned by up to 90 degrees, brightness, contrast, saturation and hue
-    changed, blurred, a rectangle erased. Saturation and hue are for images of three bands only;
-    others have their bands changed apart. Draws come from torch's own state.
+    changed, blurred, a rectangle erased. Draws come from torch's own state.
 
     Args:
-        channels: of the images.
+        colour: whether the bands are red, green and blue; others are changed in brightness and
+            contrast, each apart.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, *, colour: bool) -> None:
         import kornia.augmentation as ka
 
-        colour = ka.ColorJitter(0.3, 0.3, 0.3, 0.1, p=1.0) if channels == 3 else _bands_changed
+        jitter = ka.ColorJitter(0.3, 0.3, 0.3, 0.1, p=1.0) if colour else _bands_changed
         self._steps = [
             ka.RandomHorizontalFlip(p=0.5),
             ka.RandomVerticalFlip(p=0.5),
             ka.RandomRotation(90.0, p=1.0),
-            colour,
+            jitter,
             ka.RandomGaussianBlur((3, 3), (0.1, 2.0), p=1.0),
         ]
         self._erase = ka.RandomErasing(p=0.5)

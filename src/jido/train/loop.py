@@ -42,7 +42,7 @@ class Learner:
         optimisers: makes one or more for the net; each weight belongs to one of them.
         schedule: number of a step, from 0 -> factor of all learning rates.
         average: share of the running mean of the weights that is kept in a step; what it holds is judged
-            and given away in place of the last weights (EMA). None without it.
+            and given away in place of the last weights (EMA); 0: the last weights.
         precision: ``bf16`` computes convolutions in bfloat16 and keeps weights in float32.
         accelerator: of Fabric: ``auto``, ``cpu``, ``cuda``.
 
@@ -60,7 +60,7 @@ class Learner:
         learning_rate: float = 1e-3,
         optimisers: Callable[[Net], Sequence[torch.optim.Optimizer]] | None = None,
         schedule: Callable[[int], float] | None = None,
-        average: float | None = None,
+        average: float = 0.0,
         precision: Precision = "bf16",
         accelerator: str = "auto",
     ) -> None:
@@ -70,13 +70,13 @@ class Learner:
         )
         module: Any = net  # torch's annotations do not know memory_format here
         module.to(memory_format=torch.channels_last)
-        self.net, self.loss = net, loss
+        self.net, self.loss = net, loss.to(self.fabric.device)
         self.epoch, self.steps, self.scale = 0, 0, 1.0
         self.schedule, self.average = schedule, average
         made = optimisers(net) if optimisers else [torch.optim.Adam(net.parameters(), lr=learning_rate)]
         self._first_rates = [[group["lr"] for group in one.param_groups] for one in made]
         self._module, *self.optimisers = self.fabric.setup(net, *made)
-        self.judged: Net = net if average is None else copy.deepcopy(net)
+        self.judged: Net = copy.deepcopy(net) if average else net
         self._quick: Net | None = None
 
     @property
@@ -99,7 +99,7 @@ class Learner:
         for optimiser in self.optimisers:
             optimiser.step()
         self.steps += 1
-        if self.average is not None:
+        if self.average:
             self._follow(self.average)
         return loss.detach(), logits.detach()
 
@@ -146,7 +146,7 @@ class Learner:
         """Write all that the next epoch depends on, in one step; ``extra`` of plain values and tensors."""
         state = {
             "net": self.net.state_dict(),
-            "mean": None if self.average is None else self.judged.state_dict(),
+            "mean": self.judged.state_dict() if self.average else None,
             "optimisers": [one.state_dict() for one in self.optimisers],
             "epoch": self.epoch,
             "steps": self.steps,
@@ -164,7 +164,7 @@ class Learner:
         """Go on from a file of :meth:`save`; gives its ``extra``. Runs no code from the file."""
         state = torch.load(path, map_location="cpu", weights_only=True)
         self.net.load_state_dict(state["net"])
-        if self.average is not None:
+        if self.average:
             self.judged.load_state_dict(state["mean"])
         for optimiser, held in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(held)

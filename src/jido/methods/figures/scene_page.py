@@ -145,12 +145,11 @@ def _lead(evaluation: dict[str, Any]) -> list[str]:
         words += f", with {folds['buffer_m']:,.0f} m between training and test"
     page = [f"<p class='lead'>{words.replace(' the validation', ' validation')}).</p>"]
     if folds["leaks"]:
-        share = folds["touching"]
-        why = (
-            "The images have no coordinates: neighbours may stand on both sides."
-            if share is None
-            else f"{_percent(share)} of the test images touch a training image."
-        )
+        share, held = folds["touching"], "test" if evaluation["tiles"]["test"] else "validation"
+        why = f"{_percent(share or 0)} of the {held} images touch a training image."
+        if not share:
+            few = "The" if share is None else "Some"
+            why = f"{few} images have no coordinates: neighbours may stand on both sides."
         page.append(
             f"<p class='warn'><b>This split leaks.</b> {why} The figure tells how well gaps between known "
             "places are filled in. It is too good for new places and must not be quoted for them.</p>"
@@ -285,16 +284,16 @@ def _confidence(result: Classification) -> list[str]:
 
 
 def _unsure(below: float, share: float, aimed_error: float) -> str:
-    """What maps call unsure; ``share`` is that of the sure ones."""
+    """What maps call unsure; ``share`` is that of the unsure ones."""
     most = f"{aimed_error * 100:.0f} %"
-    if share == 1:
-        return f"Maps call no answer unsure: of the validation images no more than {most} were wrong."
     if share == 0:
+        return f"Maps call no answer unsure: of the validation images no more than {most} were wrong."
+    if share == 1:
         return (
             f"Maps call all answers unsure: even of the surest validation images more than {most} were wrong."
         )
     return (
-        f"Maps call answers below {below:.2f} unsure: {_percent(1 - share)} of the validation images, so "
+        f"Maps call answers below {below:.2f} unsure: {_percent(share)} of the validation images, so "
         f"that of the others up to {most} are wrong; for new places that is an aim, not a promise."
     )
 

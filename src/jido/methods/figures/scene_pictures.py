@@ -94,10 +94,11 @@ def gallery(result: Classification, shown: Shown, *, both: bool) -> str:
     data = result.training.data
     classes = data.chips.classes
     places = result.judged[shown.at]
+    place = next(net.parameters()).device
     cams: list[list[np.ndarray]] = [[], []]
     seen: list[np.ndarray] = []
     for some in batches(np.arange(len(places)), AT_ONCE):
-        images = data.normalised(data.raw(places[some]))
+        images = data.normalised(data.raw(places[some], place))
         for maps, wanted in zip(cams, (shown.said, shown.truth) if both else (shown.said,), strict=False):
             maps.extend(grad_cam(net, images, torch.from_numpy(wanted[some])).cpu().numpy())
         attention = attention_map(net, images)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import Tensor
 
@@ -36,24 +34,17 @@ def turned_and_shifted(images: Tensor, *, shift: int, generator: torch.Generator
         generator: of the draws, on the CPU.
     """
     side, place = images.shape[-1], images.device
-    symmetry = torch.randint(8, (len(images),), generator=generator).to(place)
+    flips = torch.randint(2, (3, len(images), 1), generator=generator).bool().to(place)
     moved = torch.randint(-shift, shift + 1, (2, len(images), 1), generator=generator).to(place)
-    along = torch.arange(side, device=place) + moved  # (2, B, S)
-    along = torch.where(along < 0, -along, along)
+    along = torch.arange(side, device=place)
+    along = torch.where(flips[:2], along.flip(0), along) + moved  # (2, B, S)
+    along = along.abs()
     rows, columns = torch.where(along >= side, 2 * (side - 1) - along, along)
-    places = rows[:, :, None] * side + columns[:, None, :]  # (B, S, S)
-    wanted = _symmetries(side, place)[symmetry]  # (B, S * S)
-    source = places.flatten(1).gather(1, wanted)
+    rows = rows * side
+    down, across = torch.where(flips[2], columns, rows), torch.where(flips[2], rows, columns)
+    source = (down[:, :, None] + across[:, None, :]).flatten(1)  # (B, S * S)
     flat = images.flatten(2)
     return flat.gather(2, source[:, None].expand_as(flat)).view(images.shape)
-
-
-@cache
-def _symmetries(side: int, place: torch.device) -> Tensor:
-    """Where the pixels of each of the 8 symmetries of a square come from: (8, S * S)."""
-    places = torch.arange(side * side, device=place).view(side, side)
-    turned = [places.rot90(quarter) for quarter in range(4)]
-    return torch.stack([view.flatten() for one in turned for view in (one, one.flip(1))])
 
 
 def all_symmetries(images: Tensor) -> list[Tensor]:

@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import compress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,12 +107,19 @@ class Learner:
     def _follow(self, kept: float) -> None:
         """The mean of the weights moves towards them; quickly at first, when it holds little."""
         kept = min(kept, (1 + self.steps) / (10 + self.steps))
-        means, values = (list(net.state_dict().values()) for net in (self.judged, self.net))
-        floats = [value.is_floating_point() for value in values]
-        torch._foreach_lerp_(list(compress(means, floats)), list(compress(values, floats)), 1 - kept)
-        for mean, value in zip(means, values, strict=True):
-            if not mean.is_floating_point():
-                mean.copy_(value)
+        (means, counts), (values, theirs) = self._held
+        torch._foreach_lerp_(means, values, 1 - kept)
+        for count, their in zip(counts, theirs, strict=True):
+            count.copy_(their)
+
+    @cached_property
+    def _held(self) -> list[tuple[list[Tensor], list[Tensor]]]:
+        """What the mean and the net hold: floats, and the rest."""
+        held = [list(net.state_dict().values()) for net in (self.judged, self.net)]
+        return [
+            ([t for t in one if t.is_floating_point()], [t for t in one if not t.is_floating_point()])
+            for one in held
+        ]
 
     def logits(self, images: Tensor) -> Tensor:
         """What the judged net says of images (B, C, H, W) now: logits (B, K, ...) float32."""

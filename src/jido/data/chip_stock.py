@@ -12,8 +12,9 @@ from jido.data.places import pixel_sizes
 from jido.data.sheets import PIXEL_TOLERANCE, Sieve
 from jido.errors import ImageError
 from jido.io import Progress
-from jido.io.decode import NATIVE, Ground, Kind, Read, decoded, no_place_needed
+from jido.io.decode import Ground, Kind, Read, decoded, no_place_needed
 from jido.io.images import Place
+from jido.io.raster import NATIVE
 
 
 def none_left(sieve: Sieve) -> ImageError:

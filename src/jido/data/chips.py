@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jido.data.patches import band_moments
+from jido.data.tiles import batches
 from jido.geo import Band
 from jido.geo.radiometry import Radiometry
 
@@ -58,13 +60,4 @@ class Chips:
             which: places of the images that count.
             at_once: images of which float32 copies are in memory.
         """
-        sums = np.zeros((3, len(self.bands)))
-        for start in range(0, len(which), at_once):
-            values = self.images[which[start : start + at_once]].astype(np.float64)
-            known = np.isfinite(values)
-            values[~known] = 0
-            sums += [part.sum(axis=(0, 2, 3)) for part in (known, values, values**2)]
-        count, total, squares = sums
-        mean = total / np.maximum(count, 1)
-        sd = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
-        return mean.astype(np.float32), np.where(sd > 0, sd, 1).astype(np.float32)
+        return band_moments((self.images[some] for some in batches(which, at_once)), len(self.bands))

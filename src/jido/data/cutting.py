@@ -28,11 +28,9 @@ from jido.geo import Window
 from jido.io import Progress, Scene, clear_leftovers, describe_scene, json_text, replacing_together
 from jido.io.archives import Listed, damage_is_an_error, input_state, list_images
 from jido.io.masks import MaskFile, MaskValues, Target
+from jido.io.raster import NATIVE
 from jido.io.tables import image_column, split_place
 from jido.labels import Labels
-
-NATIVE = ("uint8", "int8", "uint16", "int16")
-"""Numbers that are kept as they are; float32, in which images are read, holds all of them exactly."""
 
 
 class _Cut(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 
@@ -22,3 +24,25 @@ def normalise(batch: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> tuple[np.n
     valid = np.isfinite(values)
     np.copyto(values, 0, where=~valid)
     return values, valid
+
+
+def band_moments(blocks: Iterable[np.ndarray], bands: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (C,) float32 of each band over all pixels with data.
+
+    Args:
+        blocks: images (n, C, H, W), some at a time, NaN = no data.
+        bands: their number C.
+
+    Returns:
+        Where a band is the same everywhere its standard deviation is given as 1.
+    """
+    sums = np.zeros((3, bands))
+    for block in blocks:
+        values = block.astype(np.float64)
+        known = np.isfinite(values)
+        values[~known] = 0
+        sums += [part.sum(axis=(0, 2, 3)) for part in (known, values, values**2)]
+    count = np.maximum(sums[0], 1)
+    mean = sums[1] / count
+    sd = np.sqrt(np.maximum(sums[2] / count - mean**2, 0))
+    return mean.astype(np.float32), np.where(sd > 0, sd, 1).astype(np.float32)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jido.data.patches import band_moments
 from jido.geo import Band
 from jido.geo.radiometry import Radiometry
 from jido.labels import Labels
@@ -92,18 +93,8 @@ class Tiles:
             which: places of the tiles that count; all without it.
             at_once: tiles in memory.
         """
-        sums = np.zeros((3, len(self.bands)))
-        for some in batches(np.arange(len(self)) if which is None else which, at_once):
-            values = self.pixels(some).astype(np.float64)
-            axes = (0, 2, 3)
-            known = np.isfinite(values)
-            sums[0] += known.sum(axes)
-            sums[1] += np.nansum(values, axes)
-            sums[2] += np.nansum(values**2, axes)
-        count = np.maximum(sums[0], 1)
-        mean = sums[1] / count
-        sd = np.sqrt(np.maximum(sums[2] / count - mean**2, 0))
-        return mean.astype(np.float32), np.where(sd > 0, sd, 1).astype(np.float32)
+        places = np.arange(len(self)) if which is None else which
+        return band_moments((self.pixels(some) for some in batches(places, at_once)), len(self.bands))
 
 
 def packed(masks: np.ndarray) -> np.ndarray:

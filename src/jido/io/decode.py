@@ -23,10 +23,7 @@ from rasterio.io import MemoryFile
 
 from jido.errors import ImageError
 from jido.io.images import Place
-from jido.io.raster import band_names, read_planes, sentence
-
-NATIVE = ("uint8", "int8", "uint16", "int16")
-"""Numbers that are kept as they are; float32 holds all of them exactly."""
+from jido.io.raster import NATIVE, band_names, read_planes, sentence
 
 LONGEST = 4096
 """Pixels along a side; what is larger has more than one class in it."""

@@ -28,6 +28,9 @@ from jido.io.origin import Origin
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
+NATIVE = ("uint8", "int8", "uint16", "int16")
+"""Numbers that are kept as they are; float32, in which images are read, holds all of them exactly."""
+
 RESAMPLING = ("nearest", "bilinear", "cubic", "average")
 """What ``resample`` may be, as in GDAL."""
 

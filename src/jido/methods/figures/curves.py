@@ -129,6 +129,19 @@ def draw_losses(histories: Mapping[str, Rows], path: str | Path) -> Path:
     return save(figure, Path(path))
 
 
+def over_epochs(axis: Axes) -> None:
+    """Name and ticks of a horizontal axis of epochs, and a grid behind the lines."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_xlabel("epoch")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    low, high = axis.get_xlim()
+    if high - low < 1:  # one epoch
+        axis.set_xlim(low - 1, high + 1)
+    axis.grid(color="0.9", linewidth=0.6)
+    axis.set_axisbelow(True)
+
+
 def save(figure: Figure, path: Path) -> Path:
     """A figure as PNG of 100 dots per inch, the same bytes every time.
 
@@ -179,8 +192,6 @@ def _finish(
     figure: Figure, axes: Sequence[Axes], label: str, *, top: float | None = None, log: bool = False
 ) -> None:
     """Limits, names of the axes and one legend below all panels."""
-    from matplotlib.ticker import MaxNLocator
-
     limit = top or _limit(axes)
     legend: dict[str, Any] = {}
     for axis in axes:
@@ -189,13 +200,8 @@ def _finish(
             axis.set_yscale("log")
         elif not log:
             axis.set_ylim(0, limit)
-        axis.set(xlabel="epoch", ylabel=label)
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        low, high = axis.get_xlim()
-        if high - low < 1:  # one epoch
-            axis.set_xlim(low - 1, high + 1)
-        axis.grid(color="0.9", linewidth=0.6)
-        axis.set_axisbelow(True)
+        axis.set_ylabel(label)
+        over_epochs(axis)
         handles, names = axis.get_legend_handles_labels()
         legend |= dict(zip(names, handles, strict=True))
         if not lines:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jido.methods.figures.curves import COLOURS
+from jido.methods.figures.curves import COLOURS, over_epochs
 from jido.methods.figures.history import Rows, values
 
 if TYPE_CHECKING:
@@ -131,15 +131,7 @@ def _mark(count: int) -> dict[str, Any]:
 
 
 def _finish(axis: Axes, *, legend: bool = True) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axis.set_xlabel("epoch")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    low, high = axis.get_xlim()
-    if high - low < 1:  # one epoch
-        axis.set_xlim(low - 1, high + 1)
-    axis.grid(color="0.9", linewidth=0.6)
-    axis.set_axisbelow(True)
+    over_epochs(axis)
     if not any(len(np.atleast_1d(line.get_ydata())) and line.get_linestyle() != ":" for line in axis.lines):
         axis.text(0.5, 0.5, "no numbers", transform=axis.transAxes, ha="center", color="0.4")
     if legend and len(axis.lines) > 1:

@@ -54,6 +54,7 @@ class Echo:
     certainty: float = 1.0
     tile: int = 256
     overlap: int = 0
+    sensors: tuple[frozenset[str], ...] = ()
     batch: int = 1
     package: dict | None = None
     radiometry: None = None

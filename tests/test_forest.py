@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 
 from jido.data import simulate_city
 from jido.errors import FoldsError, ImageError, LabelsError, ModelError
-from jido.geo import INDICES, Raster, coarser, identify, lattice, scaled, unique_names
+from jido.geo import INDICES, Raster, cell_stride, coarser, identify, lattice, scaled, unique_names
 from jido.io import Scene, write_image
 from jido.labels import Labels, group_kfold, lcz_scheme, random_pixels_leaking
 from jido.methods import cells as cells_module
@@ -306,7 +306,7 @@ def test_sampling_refuses_what_has_nothing_to_give(tmp_path):
     [((10, 10), 10), ((30, 30), 3), ((100, 100), 1), ((250, 250), 1), ((20, 10), 5), ((0.5, 0.5), 200)],
 )
 def test_stride_is_the_cell_in_pixels(pixel_m, stride):
-    assert ForestConfig().stride(pixel_m) == stride
+    assert cell_stride(pixel_m, ForestConfig().cell) == stride
 
 
 # -- training ----------------------------------------------------------------------------------

@@ -29,6 +29,8 @@ ORDER = [
 ]
 TENSOR_ROOMS = ("nets", "losses")  # know nothing above errors; train and what follows may use them
 TORCH_ROOMS = ("nets", "losses", "train")  # cannot be written without it at the top
+TASKS = tuple(f"jido.methods.{name}" for name in ("pretext", "ssmmrl", "contrastive", "masked"))
+"""What nets learn without labels is a net itself; imported by name when it is asked for."""
 FILELESS_ROOMS = ("geo", "labels", "stats")
 
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
@@ -131,7 +133,7 @@ def files_opened(found):
 
 def heavy_at_import(found):
     for name, (tree, is_package) in found.items():
-        if room(name) in TORCH_ROOMS:
+        if room(name) in TORCH_ROOMS or name in TASKS:
             continue
         for node in at_import(tree):
             if isinstance(node, ast.Import | ast.ImportFrom):

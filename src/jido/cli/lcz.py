@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from jido.cli.console import naming, note, print_json, print_table, progress_bar, refuse_errors, show_problems
+from jido.cli.lcz_pretrain import pretrain
 from jido.cli.options import (
     ClassField,
     Crs,
@@ -24,12 +26,15 @@ from jido.cli.options import (
 )
 
 app = typer.Typer(help="Local Climate Zones.", no_args_is_help=True)
+app.command("pretrain")(pretrain)
 
 
 class LczMethod(StrEnum):
     """Ways to learn Local Climate Zones."""
 
     forest = "forest"
+    cnn = "cnn"
+    ssmmrl = "ssmmrl"
 
 
 @app.callback()
@@ -43,6 +48,10 @@ def train(
     labels: Annotated[Path, typer.Option("--labels", help="Training polygons.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the model package.")],
     method: Annotated[LczMethod, typer.Option("--method", help="How to learn.")] = LczMethod.forest,
+    encoder: Annotated[
+        Path | None,
+        typer.Option("--encoder", help="Package of jido lcz pretrain, where the nets begin.", metavar="PKG"),
+    ] = None,
     folds: Annotated[int, typer.Option("--folds", help="Number of folds; polygons are kept whole.")] = 5,
     leaky: Annotated[
         bool, typer.Option("--leaky", help="Also print the (too good) figure of a random pixel split.")
@@ -60,26 +69,28 @@ def train(
     json: JsonFlag = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train on all polygons, judge on held-out ones, write a model package."""
+    """Train on all polygons, judge on held-out ones, write a model package.
+
+    forest: features of pixels, no torch. cnn: a net from scratch. ssmmrl: a net that begins with an encoder
+    of jido lcz pretrain.
+    """
     from jido.errors import FoldsError, LabelsError
+    from jido.geo import cell_grid
     from jido.io import Scene, read_labels, require_package_place
     from jido.labels import check_labels
-    from jido.methods.forest import load_config, train_forest
 
     require_package_place(output)
-    settings = load_config(config, preset=preset.value, seed=seed)
+    settings, training = _method(method, config, preset.value, seed, encoder=encoder, leaky=leaky)
     with Scene(images, crs=crs, resample=resample) as scene:
         for text in scene.notes:
             note(text, quiet=quiet)
         found = read_labels(labels, layer=layer, class_field=class_field, group_field=group_field, crs=crs)
         with naming(labels, LabelsError):
-            problems = check_labels(found, geobox=settings.grid(scene.geobox)).problems
+            problems = check_labels(found, geobox=cell_grid(scene.geobox, settings.cell)).problems
             refuse_errors(problems)
         show_problems(problems, quiet=quiet)
         with naming(labels, LabelsError, FoldsError), progress_bar(quiet=quiet or json) as progress:
-            model = train_forest(
-                scene, found, config=settings, folds=folds, leaky_too=leaky, progress=progress
-            )
+            model = training(scene, found, config=settings, folds=folds, progress=progress)
         model.save(output)
     evaluation = model.evaluation
     told = evaluation["labels"]
@@ -96,6 +107,44 @@ def train(
     else:
         print_training(evaluation)
         print(f"Model package: {output}")
+
+
+def _method(
+    method: LczMethod,
+    config: Path | None,
+    preset: str,
+    seed: int,
+    *,
+    encoder: Path | None,
+    leaky: bool,
+) -> tuple[Any, Any]:
+    """Settings, and what trains with them; options that do not suit a method are refused."""
+    from jido.errors import ModelError
+
+    if method is LczMethod.forest:
+        from jido.methods import forest
+
+        if encoder:
+            raise ModelError("A forest has no encoder: give --method ssmmrl, or leave out --encoder.")
+        return forest.load_config(config, preset=preset, seed=seed), partial(
+            forest.train_forest, leaky_too=leaky
+        )
+    from jido.methods import lcz_net
+    from jido.methods.encoder_package import EncoderPackage
+
+    if leaky:
+        raise ModelError("--leaky is for --method forest only: leave it out.")
+    if method is LczMethod.ssmmrl and encoder is None:
+        raise ModelError(
+            "--method ssmmrl needs --encoder PKG: make one with jido lcz pretrain IMAGE... -o PKG, or train "
+            "from scratch with --method cnn."
+        )
+    if method is LczMethod.cnn and encoder:
+        raise ModelError("--method cnn learns from scratch: give --method ssmmrl, or leave out --encoder.")
+    begin = EncoderPackage.load(encoder) if encoder else None
+    return lcz_net.load_config(config, preset=preset, seed=seed), partial(
+        lcz_net.train_lcz_net, encoder=begin
+    )
 
 
 def print_training(evaluation: dict[str, Any]) -> None:

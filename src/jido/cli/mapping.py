@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jido.cli.console import naming, note, print_json, progress_bar, refuse_to_overwrite
-from jido.cli.options import Crs, Images, JsonFlag, Quiet, Resample
+from jido.cli.options import Crs, Images, JsonFlag, Quiet, Resample, Restart
 
 if TYPE_CHECKING:
     from jido.io import Scene
@@ -57,9 +57,7 @@ def map_(
     scheduler: Annotated[
         str | None, typer.Option("--scheduler", help="Dask scheduler whose workers see the same files.")
     ] = None,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Discard what a run that was cut off had finished.")
-    ] = False,
+    restart: Restart = False,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Add a band per class, in steps of 0.4 %.")
     ] = False,

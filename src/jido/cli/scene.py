@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jido.cli.console import naming, note, print_json, print_table, progress_bar, refuse_to_overwrite
-from jido.cli.options import JsonFlag, Preset, PresetChoice, Quiet
+from jido.cli.options import JsonFlag, Preset, PresetChoice, Quiet, Restart
 
 if TYPE_CHECKING:
     from jido.data.chips import Chips
@@ -74,9 +74,7 @@ def train(
         Path | None, typer.Option("--figures", help="Folder of report and tables; OUTPUT.figures without it.")
     ] = None,
     skip_bad: SkipBad = False,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Discard what a training that was cut off has done.")
-    ] = False,
+    restart: Restart = False,
     preset: Preset = PresetChoice.cpu,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of the training; 0 without it.")] = None,
     split_seed: Annotated[

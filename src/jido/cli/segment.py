@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from jido.cli.console import note, print_json, print_table, progress_bar
-from jido.cli.options import Crs, JsonFlag, Layer, Preset, PresetChoice, Quiet, Seed
+from jido.cli.options import Crs, JsonFlag, Layer, Preset, PresetChoice, Quiet, Restart, Seed
 
 if TYPE_CHECKING:
     from jido.methods.segment import Segmentation
@@ -108,9 +108,7 @@ def train(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out what cannot be read, and say so.")
     ] = False,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Leave what an interrupted training has done.")
-    ] = False,
+    restart: Restart = False,
     preset: Preset = PresetChoice.cpu,
     seed: Seed = 0,
     crs: Crs = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,12 +13,36 @@ from jido.geo import Band
 from jido.geo.radiometry import Radiometry
 
 
+class Images(Protocol):
+    """Images (N, C, S, S) that are read from files when they are indexed, along the first axis alone."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, S, S)."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the numbers when read."""
+
+    @property
+    def size(self) -> int:
+        """How many numbers all images hold."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, which: Any) -> np.ndarray: ...
+
+    def view(self, which: Any) -> Images:
+        """Some of the images, still unread."""
+
+
 @dataclass(frozen=True, eq=False)
 class Chips:
-    """N images of S x S pixels in memory.
+    """N images of S x S pixels.
 
     Args:
-        images: (N, C, S, S) in the number type of the files; float32 with NaN where data is missing.
+        images: (N, C, S, S) in the number type of the files; float32 with NaN where data is missing. In
+            memory, or read when indexed.
         label: (N,) int64 place of the class in ``classes``; -1 where nobody has said one.
         name: (N,) path of each image as in its folder or archive, ``Forest/Forest_1.jpg``.
         classes: names of the classes, in alphabetical order.
@@ -29,7 +54,7 @@ class Chips:
         notes: what was found or left out on the way, a sentence each.
     """
 
-    images: np.ndarray
+    images: np.ndarray | Images
     label: np.ndarray
     name: np.ndarray
     classes: tuple[str, ...]
@@ -48,10 +73,10 @@ class Chips:
         return self.images.shape[-1]
 
     def subset(self, which: np.ndarray) -> Chips:
-        """Some of the images, by mask or place; the classes stay."""
+        """Some of the images, by mask or place, in memory or still unread as here; the classes stay."""
         lonlat = None if self.lonlat is None else self.lonlat[which]
-        chosen = {name: getattr(self, name)[which] for name in ("images", "label", "name")}
-        return replace(self, **chosen, lonlat=lonlat)
+        images = self.images[which] if isinstance(self.images, np.ndarray) else self.images.view(which)
+        return replace(self, images=images, label=self.label[which], name=self.name[which], lonlat=lonlat)
 
     def moments(self, which: np.ndarray, *, at_once: int = 512) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation (C,) float32 of each band over the pixels with data.

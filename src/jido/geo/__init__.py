@@ -5,6 +5,8 @@ from jido.geo.bands import Band, band_table, identify, unique_names
 from jido.geo.blocks import (
     block_mean_sd,
     block_sum,
+    cell_grid,
+    cell_stride,
     coarse_valid,
     coarser,
     neighbourhood_mean_sd,
@@ -27,6 +29,8 @@ __all__ = [
     "band_table",
     "block_mean_sd",
     "block_sum",
+    "cell_grid",
+    "cell_stride",
     "coarse_valid",
     "coarser",
     "drop_small",

@@ -9,6 +9,8 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 from scipy.ndimage import correlate1d
 
+from jido.geo.raster import pixel_size_m
+
 
 def block_sum(data: np.ndarray, size: int) -> np.ndarray:
     """Sums over blocks: (..., H, W) -> (..., H // size, W // size) float64; a rest is left out."""
@@ -69,6 +71,16 @@ def coarser(geobox: GeoBox, size: int) -> GeoBox:
     a = geobox.affine
     larger = Affine(a.a * size, a.b * size, a.c, a.d * size, a.e * size, a.f)
     return GeoBox(shape, larger, geobox.crs)
+
+
+def cell_stride(pixel_m: tuple[float, float], cell_m: float) -> int:
+    """How many pixels of this size (height, width in metres) make one cell of ``cell_m``, at least 1."""
+    return max(1, round(cell_m / max(pixel_m)))
+
+
+def cell_grid(geobox: GeoBox, cell_m: float) -> GeoBox:
+    """The cells of an image, of ``cell_m`` metres or of one pixel where that is larger."""
+    return coarser(geobox, cell_stride(pixel_size_m(geobox), cell_m))
 
 
 def coarse_valid(valid: np.ndarray, size: int) -> np.ndarray:

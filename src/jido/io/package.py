@@ -51,6 +51,11 @@ _FACTS = (
 )
 """What ``config.json`` says of every model, whatever its method."""
 
+ENCODER = "encoder"
+"""Method of what has learned without labels: a start for nets, no model by itself."""
+
+_ENCODER_FACTS = ("format", "method", "config", "settings", "sensors", "bands", "side", "sha256")
+
 
 @dataclass(frozen=True, eq=False)
 class Package:
@@ -213,7 +218,8 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         raise ModelError(f"{folder / CONFIG} is damaged: train the model again.") from err
     if version > FORMAT:
         raise ModelError(f"{folder} was written by a newer Jido (format {version}): update jido.")
-    missing = [name for name in _FACTS if name not in facts]
+    wanted = _ENCODER_FACTS if facts.get("method") == ENCODER else _FACTS
+    missing = [name for name in wanted if name not in facts]
     if missing:
         raise ModelError(f"{folder / CONFIG} lacks {', '.join(missing)}: train the model again.")
     return facts

@@ -235,6 +235,8 @@ class Scene:
     def pixels(self, window: Window, names: Sequence[str]) -> np.ndarray:
         """Some bands of a window, float32 (C, y, x) in the order of ``names``, NaN = no data.
 
+        A band that the images lack has no data.
+
         Raises:
             ImageError: when the file is damaged or cut short there.
         """
@@ -251,7 +253,12 @@ class Scene:
         """All bands as they were read, (C, y, x): converted, and those of ``names`` in that order."""
         for name, conversion in self.conversions.items():
             planes[self.names.index(name)] = conversion.apply(planes[self.names.index(name)])
-        return planes if tuple(names) == self.names else planes[[self.names.index(name) for name in names]]
+        if tuple(names) == self.names:
+            return planes
+        here = {name: place for place, name in enumerate(self.names)}
+        chosen = planes[[here.get(name, 0) for name in names]]
+        chosen[[name not in here for name in names]] = np.nan
+        return chosen
 
     def converted(self, conversions: Mapping[str, Conversion]) -> Scene:
         """The same open files, read with the numbers of the named bands converted."""

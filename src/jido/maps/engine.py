@@ -93,7 +93,9 @@ def require_fit(model: Model, scene: Scene) -> None:
         ImageError: when the scene is smaller than one cell, or has no CRS and a size in metres is needed.
     """
     missing = [band.name for band in model.bands if band.name not in scene.names]
-    if missing:
+    if missing and spared(model, missing):
+        LOG.warning("The map is made without %s, as the model can: it will be less sure.", ", ".join(missing))
+    elif missing:
         raise ModelError(
             f"The model reads bands {', '.join(missing)} that are missing; the images have "
             f"{', '.join(scene.names)}: give the same images, in the same order, as in training."
@@ -104,6 +106,12 @@ def require_fit(model: Model, scene: Scene) -> None:
         raise ImageError(
             f"{scene.paths[0]} is smaller than one cell of {model.stride} pixels: give a larger image."
         )
+
+
+def spared(model: Model, missing: list[str]) -> bool:
+    """Whether a model can do without these bands: whole sensors of it, while another is left."""
+    groups = [group for group in model.sensors if group <= set(missing)]
+    return bool(groups) and set(missing) == set().union(*groups) and len(missing) < len(model.bands)
 
 
 def _require_pixels(model: Model, scene: Scene) -> None:

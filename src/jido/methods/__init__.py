@@ -12,6 +12,7 @@ from jido.errors import ModelError
 from jido.geo import Band
 from jido.geo.radiometry import Radiometry
 from jido.io import read_config
+from jido.io.package import ENCODER
 from jido.labels import ClassScheme, Labels
 
 MODELS = {"forest": "jido.methods.forest:ForestModel", "net": "jido.methods.net:NetModel"}
@@ -35,6 +36,7 @@ class Model(Protocol):
     model fresh from training. ``radiometry`` says what the numbers of the training images mean,
     ``None`` where nobody knows. ``labels`` may be ``None`` where training had no geometries, and
     ``pixel_m`` where its images had no place on Earth: the size of pixels is then not checked.
+    ``sensors`` names the bands of each sensor that images may lack as a whole; empty where they may not.
     """
 
     @property
@@ -53,6 +55,8 @@ class Model(Protocol):
     def package(self) -> dict[str, str] | None: ...  # noqa: D102
     @property
     def radiometry(self) -> Radiometry | None: ...  # noqa: D102
+    @property
+    def sensors(self) -> tuple[frozenset[str], ...]: ...  # noqa: D102
     @property
     def stride(self) -> int: ...  # noqa: D102
     @property
@@ -74,6 +78,10 @@ def load_model(folder: str | Path) -> Model:
         ModelError: when the folder is no package or its method is not known.
     """
     method = read_config(folder)["method"]
+    if method == ENCODER:
+        raise ModelError(
+            f"{folder} holds an encoder, which knows no classes: train with it, jido lcz train --encoder."
+        )
     if method not in MODELS:
         raise ModelError(f"{folder} holds a model of unknown method {method!r}: update jido.")
     module, name = MODELS[method].split(":")

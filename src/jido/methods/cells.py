@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -17,6 +18,7 @@ from jido.geo import (
     INDICES,
     Band,
     block_mean_sd,
+    cell_stride,
     coarse_valid,
     coarser,
     lattice,
@@ -39,14 +41,6 @@ class CellConfig(BaseModel):
     cell: float = Field(100.0, gt=0, description="side of a map cell in metres; finer pixels are averaged")
     indices: bool = Field(True, description="add NDVI, NDWI, MNDWI, NDBI, BSI where the bands allow")
     radii: tuple[PositiveInt, ...] = Field((1,), description="neighbourhood radii in cells")
-
-    def stride(self, pixel_m: tuple[float, float]) -> int:
-        """How many pixels of this size (metres) make one cell, at least 1."""
-        return max(1, round(self.cell / max(pixel_m)))
-
-    def grid(self, geobox: GeoBox) -> GeoBox:
-        """The cells of an image, at least one pixel each."""
-        return coarser(geobox, self.stride(pixel_size_m(geobox)))
 
 
 def _suffix(name: str) -> str:
@@ -136,7 +130,7 @@ def sample_cells(
         ImageError: when the image is smaller than a cell, or no labelled cell has data.
         LabelsError: when no label lies inside the image.
     """
-    stride = config.stride(pixel_size_m(scene.geobox))
+    stride = cell_stride(pixel_size_m(scene.geobox), config.cell)
     grid = coarser(scene.geobox, stride)
     if 0 in tuple(grid.shape):
         raise ImageError(f"{scene.paths[0]} is smaller than one cell of {config.cell:g} m.")
@@ -177,7 +171,20 @@ def _centres(grid: GeoBox, rows: np.ndarray, cols: np.ndarray) -> tuple[np.ndarr
     return a.a * x + a.b * y + a.c, a.d * x + a.e * y + a.f
 
 
-def touching_groups(samples: Samples, grid: GeoBox) -> np.ndarray:
+class LabelledCells(Protocol):
+    """Labelled cells of a scene, whatever a method sees of them."""
+
+    @property
+    def y(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def item(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def group(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def xy(self) -> np.ndarray: ...  # noqa: D102
+
+
+def touching_groups(samples: LabelledCells, grid: GeoBox) -> np.ndarray:
     """Groups (n,) in which labels of one class that touch, or nearly so, belong together.
 
     Halves of a polygon, or one point per cell, are neighbours of each other: were they judged apart,

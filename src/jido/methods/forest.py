@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import shapely
-from odc.geo import CRS
 from pydantic import Field, ValidationError
 
 from jido.errors import LabelsError, ModelError
-from jido.geo import Band, block_sum, pixel_size_m
+from jido.geo import Band, block_sum, cell_grid, cell_stride, pixel_size_m
 from jido.geo.radiometry import Radiometry
 from jido.io import (
     ESTIMATOR,
@@ -43,8 +41,8 @@ from jido.labels import (
     require_trainable,
 )
 from jido.methods.cells import CellConfig, Samples, cell_features, sample_cells, touching_groups
+from jido.methods.judging import evaluate, label_facts, polygon_agreement
 from jido.methods.settings import read_settings
-from jido.stats import accept_threshold, judged
 
 if TYPE_CHECKING:
     from sklearn.ensemble import ExtraTreesClassifier
@@ -148,7 +146,7 @@ class ForestModel:
     @property
     def stride(self) -> int:
         """Pixels per cell."""
-        return self.config.stride(self.pixel_m)
+        return cell_stride(self.pixel_m, self.config.cell)
 
     @property
     def halo(self) -> int:
@@ -160,6 +158,7 @@ class ForestModel:
         """Pixels along a tile: 128 cells, but not more than 256 pixels, and the halo."""
         return min(max(256 // self.stride, 1), 128) * self.stride + 2 * self.halo
 
+    sensors = ()  # a forest needs them all
     overlap = 0  # a cell has one answer, wherever the tile begins
     batch = 1
 
@@ -240,21 +239,6 @@ class ForestModel:
         )
 
 
-ACCEPTED_ERROR = 0.10
-"""Share of wrong cells among those the map does not call "unsure", aimed at on held-out polygons."""
-
-
-def evaluate(samples: Samples, held: np.ndarray, folds: Folds, scheme: ClassScheme) -> dict[str, Any]:
-    """All figures of held-out probabilities (n, K): JSON-ready; no interval is claimed for what leaks."""
-    prediction = held.argmax(1)
-    threshold, kept = accept_threshold(held.max(1), prediction == samples.y, error=ACCEPTED_ERROR)
-    return {
-        **judged(samples.y, prediction, samples.group, scheme, interval=not folds.leaks),
-        "folds": folds.to_dict(),
-        "unsure": {"below": threshold, "share": 1 - kept, "aimed_error": ACCEPTED_ERROR},
-    }
-
-
 def train_forest(
     scene: Scene,
     labels: Labels,
@@ -290,17 +274,13 @@ def train_forest(
         )
     k = len(labels.scheme.classes)
     drawn = len(np.unique(samples.group))
-    samples = replace(samples, group=touching_groups(samples, config.grid(scene.geobox)))
+    samples = replace(samples, group=touching_groups(samples, cell_grid(scene.geobox, config.cell)))
     split = group_kfold(samples.group, samples.y, k=folds, seed=config.seed)
     held = held_out(samples, split, config, k, progress=progress)
     evaluation = evaluate(samples, held, split, labels.scheme)
     evaluation["polygons"] = polygon_agreement(samples, held, split, labels)
     evaluation["images"] = [path.name for path in scene.paths]
-    evaluation["labels"] = {
-        "given": len(labels),
-        "without_cells": len(labels) - len(np.unique(samples.item)),
-        "merged_groups": drawn - evaluation["groups"],
-    }
+    evaluation["labels"] = label_facts(samples, labels, drawn)
     if leaky_too:
         pixels = random_pixels_leaking(len(samples.y), k=folds, seed=config.seed)
         leaky = evaluate(
@@ -320,35 +300,3 @@ def train_forest(
         abstain_below=evaluation["unsure"]["below"],
         radiometry=describe_scene(scene),
     )
-
-
-def polygon_agreement(
-    samples: Samples, held: np.ndarray, folds: Folds, labels: Labels
-) -> list[dict[str, Any]]:
-    """Per label: class, a point in it, fold, cells covered, and the share of them that its fold got right.
-
-    A polygon that nobody else's labels confirm stands first: look at it again.
-    """
-    right = held.argmax(1) == samples.y
-    cells = np.bincount(samples.item, minlength=len(labels))
-    agree = np.bincount(samples.item, weights=right, minlength=len(labels))
-    fold = np.zeros(len(labels), dtype=np.int64)
-    fold[samples.item] = folds.fold
-    names = dict(zip(labels.scheme.codes, labels.scheme.labels, strict=True))
-    lonlat = shapely.get_coordinates(
-        shapely.point_on_surface(labels.to_crs(CRS("EPSG:4326")).geometry)
-    ).round(5)
-    rows = [
-        {
-            "item": int(i),
-            "group": str(labels.groups[i]),
-            "class": names[int(labels.codes[i])],
-            "lon": float(lonlat[i, 0]),
-            "lat": float(lonlat[i, 1]),
-            "fold": int(fold[i]),
-            "cells": int(cells[i]),
-            "agreement": round(float(agree[i] / cells[i]), 4),
-        }
-        for i in np.flatnonzero(cells)
-    ]
-    return sorted(rows, key=lambda row: (row["agreement"], -row["cells"]))

@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from jido.data.patches import normalise
+from jido.data.stack import stack_of
 from jido.errors import ModelError
 from jido.geo import Band
 from jido.geo.radiometry import Radiometry
@@ -143,6 +144,18 @@ class NetModel:
         if net.per_pixel != (config.patch is None) or (config.patch or 0) % net.divisor:
             wanted = "no patch" if net.per_pixel else f"a patch divisible by {net.divisor}"
             raise ModelError(f"The net {config.net!r} takes {wanted}, not {config.patch}.")
+
+    @property
+    def sensors(self) -> tuple[frozenset[str], ...]:
+        """Names of the bands of each sensor of which an image may lack all, while another sensor is there."""
+        if self.config.net != "encoder":
+            return ()
+        stack = stack_of(self.bands)
+        names = [
+            [self.bands[i].name for i in stack.order if (self.bands[i].sensor or "image") == sensor]
+            for sensor in stack.sensors
+        ]
+        return tuple(map(frozenset, names)) if len(names) > 1 else ()
 
     @property
     def stride(self) -> int:

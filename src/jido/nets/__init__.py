@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from jido.errors import ModelError
+from jido.nets.settings import Setting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
 Head = Literal["error", "missed", "false_alarm"]
 """What an output after the first, the target, has learned: see :mod:`jido.nets.heads`."""
-
-Setting = int | float | str
-"""What the constructor of a net takes."""
 
 Combine = Literal["union", "mean", "signed", "target"]
 """How heads count for the score of the target."""
@@ -30,6 +28,7 @@ NETS = {
     "balanced": "jido.nets.scene:BalancedNet",
     "cbam": "jido.nets.scene:CBAMNet",
     "baseline": "jido.nets.scene:BaselineNet",
+    "encoder": "jido.nets.encoders:EncoderNet",
 }
 """Name in a config -> the class of the net."""
 

@@ -4,11 +4,13 @@ from jido.train.augment import PaperViews, all_symmetries, dihedral, turned_and_
 from jido.train.loop import Learner, seeded, train
 from jido.train.muon import Muon, muon_and_adamw
 from jido.train.schedule import cosine, restarts, triangle
+from jido.train.views import ViewSettings, views, without_one
 
 __all__ = [
     "Learner",
     "Muon",
     "PaperViews",
+    "ViewSettings",
     "all_symmetries",
     "cosine",
     "dihedral",
@@ -18,4 +20,6 @@ __all__ = [
     "train",
     "triangle",
     "turned_and_shifted",
+    "views",
+    "without_one",
 ]

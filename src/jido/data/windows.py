@@ -1,0 +1,216 @@
+"""Windows cut from scenes: at random places for learning without labels, around labelled cells with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jido.data.stack import Stack, stack_of
+from jido.errors import ImageError, LabelsError
+from jido.geo import cell_stride, coarser, lattice, pixel_size_m
+from jido.geo.raster import Window
+from jido.io import Progress, Scene
+from jido.labels import Labels, cap_per_group
+
+TILE = 512
+"""Side in pixels of the parts of a scene that are read at once."""
+
+SEEN = 0.5
+"""Least share of a window's numbers, or of a labelled cell's pixels, that must be there."""
+
+LEAST, USUAL_M = 9, 320.0
+"""Side of a window: So2Sat's 320 m, but not less than 9 pixels."""
+
+
+def window_side(pixel_m: tuple[float, float], stride: int) -> int:
+    """Side in pixels of the windows around cells of ``stride`` pixels: even or odd as the cells are."""
+    side = max(round(USUAL_M / max(pixel_m)), LEAST, stride)
+    return side + (side - stride) % 2
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Windows of scenes in memory.
+
+    Args:
+        images: (N, dates * C, S, S) float32 in the units of the bands, NaN = no data.
+        stack: of which bands they consist.
+    """
+
+    images: np.ndarray
+    stack: Stack
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def side(self) -> int:
+        """Side S of a window in pixels."""
+        return self.images.shape[-1]
+
+
+def draw_windows(
+    scene: Scene,
+    n: int,
+    side: int,
+    *,
+    seed: int,
+    avoid: np.ndarray | None = None,
+    progress: Progress | None = None,
+) -> Windows:
+    """Windows at random places of a scene; each part of it is read once.
+
+    Args:
+        scene: the images.
+        n: how many; fewer where the scene has not enough data.
+        side: of a window in pixels.
+        seed: of the draw.
+        avoid: bool (y, x), pixels that no window may see.
+        progress: told the parts.
+
+    Raises:
+        ImageError: when the scene is smaller than a window, or no window has enough data.
+    """
+    height, width = scene.geobox.shape
+    if min(height, width) < side:
+        raise ImageError(f"{scene.paths[0]} is smaller than a window of {side} pixels: take smaller ones.")
+    stack = stack_of(scene.bands)
+    names = [scene.names[place] for place in stack.order]
+    rng = np.random.default_rng(seed)
+    corners = np.column_stack([rng.integers(0, length - side + 1, 2 * n) for length in (height, width)])
+    corners = np.unique(corners, axis=0)
+    if avoid is not None:
+        hit = np.pad(avoid.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+        (y, x), (y1, x1) = corners.T, (corners + side).T
+        corners = corners[hit[y1, x1] - hit[y, x1] - hit[y1, x] + hit[y, x] == 0]
+    corners = rng.permutation(corners)
+    tiles = list(lattice((height, width), tile=TILE))
+    number = (corners[:, 0] // TILE) * -(-width // TILE) + corners[:, 1] // TILE
+    found: list[np.ndarray] = []
+    places: list[np.ndarray] = []
+    for done, tile in enumerate(tiles, start=1):
+        mine = np.flatnonzero(number == done - 1)
+        if len(mine):
+            rows, cols = (slice(part.start, part.stop + side) for part in tile.core)
+            data = scene.pixels(
+                (slice(rows.start, min(rows.stop, height)), slice(cols.start, min(cols.stop, width))), names
+            )
+            here = corners[mine] - (rows.start, cols.start)
+            cut = np.lib.stride_tricks.sliding_window_view(data, (side, side), axis=(1, 2))
+            images = cut[:, here[:, 0], here[:, 1]].transpose(1, 0, 2, 3)
+            enough = np.isfinite(images).mean((1, 2, 3)) >= SEEN
+            found.append(images[enough])
+            places.append(mine[enough])
+        if progress:
+            progress("reading windows", done, len(tiles))
+    if not sum(map(len, found)):
+        raise ImageError(
+            f"{scene.paths[0]} has no window of {side} pixels with enough data: give other images."
+        )
+    drawn = np.argsort(np.concatenate(places))[:n]  # those of the draw that came first
+    return Windows(np.concatenate(found)[drawn], stack)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledWindows(Windows):
+    """Windows around labelled cells.
+
+    Args:
+        y: (N,) place of the class in the scheme.
+        item: (N,) place of the label that a cell comes from.
+        group: (N,) what must not be split.
+        xy: (N, 2) cell centres in the CRS of the image.
+    """
+
+    y: np.ndarray
+    item: np.ndarray
+    group: np.ndarray
+    xy: np.ndarray
+
+
+def labelled_windows(
+    scene: Scene,
+    labels: Labels,
+    *,
+    cell_m: float,
+    side: int | None = None,
+    cap: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> LabelledWindows:
+    """The window around every labelled cell with data; only parts with labels are read.
+
+    Args:
+        scene: the images.
+        labels: polygons or points.
+        cell_m: side of a map cell in metres.
+        side: of a window in pixels; :func:`window_side` without it.
+        cap: cells of one label at most, drawn at random.
+        seed: of that draw.
+        progress: told the parts.
+
+    Raises:
+        ImageError: when the image is smaller than a cell, or no labelled cell has data.
+        LabelsError: when no label lies inside the image.
+    """
+    pixel_m = pixel_size_m(scene.geobox)
+    stride = cell_stride(pixel_m, cell_m)
+    side = side or window_side(pixel_m, stride)
+    grid = coarser(scene.geobox, stride)
+    if 0 in tuple(grid.shape):
+        raise ImageError(f"{scene.paths[0]} is smaller than one cell of {cell_m:g} m.")
+    item = labels.to_crs(grid.crs).burn(grid).item
+    rows, cols = np.nonzero(item >= 0)
+    if not len(rows):
+        raise LabelsError(
+            "No label lies inside the image: check the CRS of the labels and that both show the same place."
+        )
+    item = item[rows, cols]
+    if cap is not None:
+        kept = cap_per_group(item, cap=cap, seed=seed)
+        rows, cols, item = rows[kept], cols[kept], item[kept]
+    stack = stack_of(scene.bands)
+    corners = np.column_stack([rows, cols]) * stride - (side - stride) // 2
+    images = _cut(scene, [scene.names[place] for place in stack.order], corners, side, progress)
+    inner = slice((side - stride) // 2, (side + stride) // 2)
+    valid = np.isfinite(images[:, :, inner, inner]).any(1)  # half of the cell, as for other methods
+    known = valid.mean((1, 2)) >= SEEN
+    if not known.any():
+        raise ImageError(
+            f"{scene.paths[0]} has no data under any label (all nodata there): use images that cover them."
+        )
+    x, y = grid.affine * (cols[known] + 0.5, rows[known] + 0.5)
+    item = item[known]
+    return LabelledWindows(
+        images=images[known],
+        stack=stack,
+        y=labels.scheme.index(labels.codes[item]),
+        item=item,
+        group=labels.groups[item],
+        xy=np.column_stack([x, y]),
+    )
+
+
+def _cut(
+    scene: Scene, names: list[str], corners: np.ndarray, side: int, progress: Progress | None
+) -> np.ndarray:
+    """Windows (n, C, side, side) float32 at corners (n, 2) that may lie outside; NaN there."""
+    shape = scene.geobox.shape
+    images = np.full((len(corners), len(names), side, side), np.nan, dtype=np.float32)
+    tile = corners // TILE
+    keys = np.unique(tile, axis=0)
+    for done, key in enumerate(keys, start=1):
+        mine = np.flatnonzero((tile == key).all(1))
+        low, high = corners[mine].min(0), corners[mine].max(0) + side
+        inside = [(max(int(a), 0), min(int(b), n)) for a, b, n in zip(low, high, shape, strict=True)]
+        window: Window = (slice(*inside[0]), slice(*inside[1]))
+        data = scene.pixels(window, names)
+        pad = [(a - int(b), int(c) - d) for (a, d), b, c in zip(inside, low, high, strict=True)]
+        data = np.pad(data, ((0, 0), *pad), constant_values=np.nan)
+        cut = np.lib.stride_tricks.sliding_window_view(data, (side, side), axis=(1, 2))
+        here = corners[mine] - low
+        images[mine] = cut[:, here[:, 0], here[:, 1]].transpose(1, 0, 2, 3)
+        if progress:
+            progress("reading labelled windows", done, len(keys))
+    return images

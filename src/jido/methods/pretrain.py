@@ -1,0 +1,135 @@
+"""Learning without labels from scenes: windows are drawn, an encoder learns, its package is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jido.data.pool import Pool
+from jido.data.sheets import PIXEL_TOLERANCE
+from jido.data.stack import stack_of
+from jido.data.windows import draw_windows, window_side
+from jido.errors import ImageError
+from jido.geo import cell_stride, pixel_size_m
+from jido.io import Progress, Scene, describe_scene
+from jido.methods.encoder_package import EncoderPackage
+from jido.methods.selfsup import PretrainConfig, Pretraining
+from jido.methods.settings import read_settings
+
+CELL_M = 100.0
+"""Side of a map cell in metres for which windows are even or odd."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "smoke": {"epochs": 2, "batch": 32, "windows": 128, "encoder": {"width": 8}},
+    "cpu": {"encoder": {"width": 32}},
+    "full": {"epochs": 200, "windows": 200_000, "batch": 512, "encoder": {"width": 96, "blocks": 2}},
+}
+
+
+def load_config(
+    path: str | Path | None = None,
+    *,
+    preset: str = "cpu",
+    given: Mapping[str, Any] | None = None,
+    **defaults: Any,
+) -> PretrainConfig:
+    """Settings of a preset, overruled by those of a TOML file and by what is ``given``.
+
+    Raises:
+        ModelError: when the file cannot be read or holds a setting that does not exist.
+    """
+    return read_settings(PretrainConfig, path, PRESETS[preset], given=given, **defaults)
+
+
+def pretrain(
+    scenes: Sequence[Scene], config: PretrainConfig, *, work: Path, progress: Progress | None = None
+) -> EncoderPackage:
+    """Learn from windows of scenes without labels.
+
+    Every scene is one place, with all its sensors and dates, and is normalised by itself. All have the same
+    sensors and the same number of dates.
+
+    Args:
+        scenes: the images, one for each place.
+        config: the settings.
+        work: an existing folder for the checkpoint: what was cut off goes on from there.
+        progress: told how far it is.
+
+    Raises:
+        ImageError: when scenes differ in bands, dates or pixels, or hold too little data.
+        ModelError: when there are fewer windows than a batch.
+    """
+    pixel_m = pixel_size_m(scenes[0].geobox)
+    side = config.patch or window_side(pixel_m, cell_stride(pixel_m, CELL_M))
+    require_alike(scenes)
+    each = -(-config.windows // len(scenes))
+    drawn = [
+        draw_windows(scene, each, side, seed=config.seed + i, progress=progress)
+        for i, scene in enumerate(scenes)
+    ]
+    pools = [Pool.of(windows.images, windows.stack) for windows in drawn]
+    images = np.concatenate([pool.standardised() for pool in pools])
+    stack = drawn[0].stack
+    nothing = np.zeros(images.shape[1], np.float32)
+    training = Pretraining(Pool(images, stack, (nothing, nothing + 1)), config).run(work, progress=progress)
+    return EncoderPackage.of(
+        training,
+        pixel_m=pixel_m,
+        radiometry=tuple(describe_scene(scene) for scene in scenes),
+        images=tuple(path.name for scene in scenes for path in scene.paths),
+    )
+
+
+def require_alike(scenes: Sequence[Scene]) -> None:
+    """Refuse places that differ in sensors, bands, dates or the size of pixels.
+
+    Raises:
+        ImageError: naming the first that differs.
+    """
+    first, *others = scenes
+    stack, size = stack_of(first.bands), pixel_size_m(first.geobox)
+    for scene in others:
+        other, here = stack_of(scene.bands), pixel_size_m(scene.geobox)
+        told = f"{scene.paths[0]} lies at another place than {first.paths[0]}"
+        if (other.text, other.dates) != (stack.text, stack.dates) or [b.name for b in other.bands] != [
+            b.name for b in stack.bands
+        ]:
+            raise ImageError(
+                f"{told} and has {other.dates} dates of {other.text}, not {stack.dates} of {stack.text}: "
+                "give the same sensors and as many dates of every place."
+            )
+        if not np.allclose(here, size, rtol=PIXEL_TOLERANCE):
+            raise ImageError(
+                f"{told} and has pixels of {here[0]:g} m, not {size[0]:g} m: bring all to one resolution."
+            )
+
+
+def open_places(
+    paths: Sequence[Path], *, crs: str | None = None, resample: str | None = None, stack: ExitStack
+) -> list[Scene]:
+    """Images sorted into places: those on one grid, or that overlap when they may be resampled, are one.
+
+    Args:
+        paths: image files.
+        crs: of images that carry none.
+        resample: method for images on other grids that show the same place.
+        stack: closes the files.
+
+    Raises:
+        ImageError: for a file that cannot be read.
+    """
+    places: list[tuple[Any, list[Path]]] = []
+    for path in paths:
+        with Scene([path], crs=crs) as one:
+            box = one.geobox
+        for grid, members in places:
+            if grid == box or (resample and grid.extent.intersects(box.extent.to_crs(grid.crs))):
+                members.append(path)
+                break
+        else:
+            places.append((box, [path]))
+    return [stack.enter_context(Scene(some, crs=crs, resample=resample)) for _, some in places]

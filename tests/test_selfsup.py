@@ -1,0 +1,415 @@
+"""Learning without labels: losses by hand, what each method does in a step, one loop with the same bits."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason='jido[deep] is not installed: pip install "jido[deep]"')
+
+from pydantic import ValidationError  # noqa: E402
+from torch import nn  # noqa: E402
+from torch.nn.functional import normalize  # noqa: E402
+
+from jido.data.pool import Pool  # noqa: E402
+from jido.data.stack import stack_of  # noqa: E402
+from jido.errors import ModelError  # noqa: E402
+from jido.geo import Band, unique_names  # noqa: E402
+from jido.losses.selfsup import (  # noqa: E402
+    ThreeBranches,
+    cosine_distance,
+    info_nce,
+    masked_error,
+    masked_smooth_l1,
+    nt_xent,
+    self_distillation,
+)
+from jido.methods import masked  # noqa: E402
+from jido.methods.contrastive import BYOL, DINO, MoCo  # noqa: E402
+from jido.methods.masked import MAE, Data2Vec, patches_of  # noqa: E402
+from jido.methods.pretext import frozen_copy, rising  # noqa: E402
+from jido.methods.selfsup import METHODS, TOKENS, PretrainConfig, Pretraining, build_pretext  # noqa: E402
+from jido.methods.ssmmrl import SSMMRL, AttentionFusion, MeanFusion  # noqa: E402
+from jido.methods.watch import Probe, spread  # noqa: E402
+from jido.nets.dynamic import DynamicConv2d  # noqa: E402
+from jido.nets.encoders import SensorEncoder, TokenEncoder  # noqa: E402
+from jido.train import ViewSettings, seeded, views  # noqa: E402
+
+SENSORS = {"s1": 1, "s2": 2}
+SMALL = {
+    "ssmmrl": {"hidden": 16, "projected": 8},
+    "byol": {"hidden": 16, "projected": 8},
+    "simclr": {"hidden": 16, "projected": 8},
+    "moco": {"hidden": 16, "projected": 8, "queue": 32},
+    "dino": {"hidden": 16, "prototypes": 16},
+    "mae": {"width": 32, "depth": 1},
+    "data2vec": {"layers": 2},
+}
+TARGETS = {"ssmmrl": "target", "byol": "target", "moco": "keys", "dino": "teacher", "data2vec": "teacher"}
+"""Method -> the part of it that learns by following alone."""
+
+
+def unit(*angles: float):
+    """Vectors (B, 2) of length 1 in these directions, in degrees."""
+    turned = torch.tensor(angles).deg2rad()
+    return torch.stack([turned.cos(), turned.sin()], 1)
+
+
+def drawn(*shape: int, seed: int = 0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+# -- losses ------------------------------------------------------------------------------------
+
+
+def test_cosine_distance_is_0_for_the_same_2_across_and_4_for_the_opposite():
+    one = drawn(5, 7)
+    assert cosine_distance(one, 3 * one).item() == pytest.approx(0, abs=1e-6)
+    assert cosine_distance(one, -one).item() == pytest.approx(4)
+    assert cosine_distance(unit(0, 30), unit(90, -60)).item() == pytest.approx(2)
+    assert cosine_distance(unit(0, 0), unit(60, 180)).item() == pytest.approx((1 + 4) / 2)
+
+
+def test_nt_xent_of_two_patches():
+    assert nt_xent(unit(0, 90), 2 * unit(0, 90), temperature=0.5).item() == pytest.approx(
+        math.log(1 + 2 * math.exp(-2)), rel=1e-5
+    )
+    e = math.e  # views at 0 and 90 degrees, their partners at 90 and 90
+    each = [math.log(3), math.log((2 * e + 1) / e), math.log(2 * e + 1), math.log((2 * e + 1) / e)]
+    assert nt_xent(unit(0, 90), unit(90, 90), temperature=1).item() == pytest.approx(sum(each) / 4, rel=1e-5)
+
+
+def test_info_nce_of_one_query_and_two_keys_of_others():
+    right, e = unit(0) * 3, math.e
+    queue = unit(90, 180)
+    found = info_nce(2 * right, right, queue, temperature=1)
+    assert found.item() == pytest.approx(math.log((e + 1 + 1 / e) / e), rel=1e-5)
+    colder = info_nce(2 * right, right, queue, temperature=0.5)
+    assert colder.item() == pytest.approx(math.log(1 + e**-2 + e**-4), rel=1e-5)
+
+
+def test_self_distillation_of_the_unsure_and_by_hand():
+    def loss(student, teacher, centre=(0.0, 0.0), sharp=1.0, sharper=1.0) -> float:
+        rows = (torch.tensor([part]) for part in (student, teacher, centre))
+        return self_distillation(*rows, student_temperature=sharp, teacher_temperature=sharper).item()
+
+    flat = torch.zeros(3, 7)
+    unsure = self_distillation(flat, flat, flat[:1], student_temperature=0.1, teacher_temperature=0.04)
+    assert unsure.item() == pytest.approx(math.log(7), rel=1e-5)
+    first = 1 / (1 + math.exp(-2))  # what a teacher (1, 0) of temperature 1/2 says
+    by_hand = -first * math.log(1 / (1 + math.exp(4))) - (1 - first) * math.log(1 / (1 + math.exp(-4)))
+    assert loss((0.0, 1.0), (1.0, 0.0), sharp=0.25, sharper=0.5) == pytest.approx(by_hand, rel=1e-5)
+    assert loss((5.0, 0.0), (1.0, 0.0), centre=(1.0, 0.0)) == pytest.approx(  # centred, it says one half
+        -(math.log(1 / (1 + math.exp(-5))) + math.log(1 / (1 + math.exp(5)))) / 2, rel=1e-5
+    )
+
+
+def test_masked_errors_count_hidden_tokens_alone():
+    true, said = torch.zeros(1, 3, 2), torch.zeros(1, 3, 2)
+    said[0, 0], said[0, 1] = torch.tensor([1.0, 3.0]), 100.0
+    hidden = torch.tensor([[True, False, True]])
+    assert masked_error(said, true, hidden).item() == pytest.approx((1 + 9) / 4)
+    smooth = (1**2 / 2 / 2 + (3 - 2 / 2)) / 4  # below beta = 2 it is a square, beyond it a line
+    assert masked_smooth_l1(said, true, hidden, beta=2).item() == pytest.approx(smooth)
+
+
+def branches(*weights: float) -> ThreeBranches:
+    names = ("online_target", "online_fusion", "fusion_target")
+    return ThreeBranches(**dict(zip(names, weights, strict=False)))
+
+
+def test_three_branches_are_three_weighed_terms():
+    online, target = (unit(0), unit(90)), (unit(0), unit(60))
+    fused, predicted = unit(180), unit(90)
+    first = (1 + 2) / 2  # 0 against 60 degrees, 90 against 0
+    second = (4 + 2) / 2
+    third = (2 + (2 - math.sqrt(3))) / 2
+    for one, two, three in ((1, 1, 1), (2, 0.5, 3), (0, 1, 0), (0, 0, 1)):
+        found = branches(one, two, three)(online, target, fused, predicted).item()
+        assert found == pytest.approx(one * first + two * second + three * third, rel=1e-5)
+    assert branches()(online, target, fused, predicted).item() == pytest.approx(first + second + third)
+    assert branches(2, 5, 5)(online, target).item() == pytest.approx(2 * first)
+
+
+def test_the_fused_goal_is_not_drawn_to_the_online_branch():
+    online, target = drawn(2, 3, 4).requires_grad_(), drawn(2, 3, 4, seed=1)
+    fused = drawn(3, 4, seed=2).requires_grad_()
+    predicted = (2 * fused + 1).requires_grad_()
+    branches(1, 1, 0)(online, target, fused, predicted).backward(retain_graph=True)
+    assert not fused.grad.any()
+    assert online.grad.abs().amax((1, 2)).min() > 0
+    branches(0, 0, 1)(online, target, fused, predicted).backward()
+    assert fused.grad.any()
+
+
+# -- methods -----------------------------------------------------------------------------------
+
+
+def encoder_for(method: str):
+    if method in TOKENS:
+        return TokenEncoder(SENSORS, side=8, token=2, width=32, depth=2)
+    return SensorEncoder(SENSORS, width=4, stages=2, kernels=2)
+
+
+def task_of(method: str, *, seed: int = 0, **settings):
+    with seeded(seed):
+        return build_pretext(method, lambda: encoder_for(method), {**SMALL[method], **settings})
+
+
+def weights_of(module) -> dict:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_loss_is_one_number_that_moves_the_encoder_and_no_target(method):
+    task = task_of(method).train()
+    loss = task(drawn(12, 3, 8, 8))
+    assert loss.shape == ()
+    assert loss.dtype == torch.float32
+    assert torch.isfinite(loss)
+    loss.backward()
+    for name, weight in task.named_parameters():
+        followed = name.startswith(TARGETS.get(method, "-"))
+        assert weight.requires_grad != followed
+        if followed:
+            assert weight.grad is None
+        elif name.startswith("encoder"):
+            assert torch.isfinite(weight.grad).all()
+    moved = [weight.grad.abs().max() > 0 for weight in task.encoder.parameters()]
+    assert np.mean(moved) > 0.9  # some small nets' rectifiers are shut at first
+
+
+@pytest.mark.parametrize(("method", "part"), TARGETS.items())
+@pytest.mark.parametrize("done", [0.0, 0.5, 1.0])
+def test_targets_keep_the_share_tau_and_slow_down(method, part, done):
+    task = task_of(method, tau=0.8)
+    task(drawn(12, 3, 8, 8))  # batch statistics move
+    target = getattr(task, part)
+    online = task.encoder if method == "data2vec" else nn.Sequential(task.encoder, task.project)
+    with torch.no_grad(), seeded(1):
+        for weight in task.parameters():
+            weight.add_(torch.randn_like(weight))
+    before, theirs = weights_of(target), weights_of(online)
+    task.follow(done)
+    tau = 0.8 if method == "moco" else {0.0: 0.8, 0.5: 0.9, 1.0: 1.0}[done]
+    parameters = dict(target.named_parameters())
+    for name, value in theirs.items():
+        mine = target.state_dict()[name]
+        wanted = tau * before[name] + (1 - tau) * value if name in parameters else value
+        torch.testing.assert_close(mine, wanted, rtol=1e-5, atol=1e-6)
+    after = weights_of(online)
+    assert all(torch.equal(after[name], theirs[name]) for name in theirs)
+
+
+def test_what_lets_targets_slow_down_rises_by_a_cosine():
+    assert [rising(0.9, done) for done in (0, 0.5, 1, 2)] == pytest.approx([0.9, 0.95, 1, 1])
+    assert rising(0.9, 0.25) == pytest.approx(1 - 0.1 * (math.cos(math.pi / 4) + 1) / 2)
+
+
+def test_byol_is_ssmmrl_without_fusion():
+    one, other = task_of("byol", seed=3), task_of("ssmmrl", seed=3, fusion="none")
+    assert isinstance(one, BYOL)
+    assert list(one.state_dict()) == list(other.state_dict())
+    two = drawn(12, 3, 8, 8)
+    assert torch.equal(one(two), other(two))
+    assert not torch.equal(one(two), task_of("ssmmrl", seed=3)(two))
+
+
+def test_ssmmrl_compares_each_view_with_the_target_of_the_other():
+    task, two = task_of("ssmmrl").train(), drawn(12, 3, 8, 8)
+    given = []
+    task.loss.register_forward_hook(lambda module, args, output: given.extend(args))
+    loss = task(two)
+    online, target, fused, predicted = given
+    seen = task.encoder(two)
+    torch.testing.assert_close(torch.cat(online), task.predict(task.project(seen)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.cat(target), task.target(two), rtol=1e-4, atol=1e-5)
+    joined = task.project_fused(task.fuse(seen[:6], seen[6:]))
+    torch.testing.assert_close(fused, joined, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(predicted, task.predict_fused(joined), rtol=1e-4, atol=1e-5)
+    assert not any(part.requires_grad for part in target)
+    assert loss.item() == pytest.approx(ThreeBranches()(*given).item())
+
+
+def test_attention_shares_each_channel_among_two_views():
+    with seeded(2):
+        fuse = AttentionFusion(12)
+    one, other = drawn(9, 12), drawn(9, 12, seed=1)
+    with torch.no_grad():
+        found = fuse(one, other)
+        torch.testing.assert_close(fuse(one, one), one)
+        torch.testing.assert_close(fuse(other, one), found)
+        weight = fuse.weigh(torch.stack([one, other])).exp()
+        torch.testing.assert_close(found, (weight * torch.stack([one, other])).sum(0) / weight.sum(0))
+        assert ((found - torch.minimum(one, other)) > 0).all()
+        assert ((torch.maximum(one, other) - found) > 0).all()
+        share = (found - other) / (one - other)
+        assert share.std(1).min() > 0.005  # channels by themselves
+        for weights in fuse.weigh[2].parameters():
+            weights.zero_()
+        torch.testing.assert_close(fuse(one, other), MeanFusion()(one, other))
+    torch.testing.assert_close(MeanFusion()(one, other), (one + other) / 2)
+
+
+def test_a_fusion_that_there_is_not_is_refused():
+    with pytest.raises(ModelError, match="no fusion 'attn': use one of attention, mean, none"):
+        task_of("ssmmrl", fusion="attn")
+    assert isinstance(task_of("ssmmrl", fusion="mean").fuse, MeanFusion)
+
+
+def test_keys_enter_the_queue_in_a_ring():
+    task = task_of("moco", queue=10).train()
+    assert isinstance(task, MoCo)
+    torch.testing.assert_close(task.queue.norm(dim=1), torch.ones(10))
+    wanted = task.queue.clone()
+    for step in range(4):
+        two = drawn(8, 3, 8, 8, seed=step)
+        keys = normalize(frozen_copy(task.keys)(two)[:4], dim=1)
+        task(two)
+        wanted[[(4 * step + i) % 10 for i in range(4)]] = keys
+        torch.testing.assert_close(task.queue, wanted, rtol=1e-5, atol=1e-6)
+        assert task.place == 4 * (step + 1) % 10
+    torch.testing.assert_close(task.queue.norm(dim=1), torch.ones(10))
+    task.eval()(drawn(8, 3, 8, 8, seed=9))
+    torch.testing.assert_close(task.queue, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_moco_compares_both_views_with_the_queue_as_it_was():
+    task, two = task_of("moco").train(), drawn(8, 3, 8, 8)
+    query, key = task.project(task.encoder(two)), task.keys(two)
+    queue = task.queue.clone()
+    one = info_nce(query[:4], key[4:], queue, temperature=0.2)
+    other = info_nce(query[4:], key[:4], queue, temperature=0.2)
+    assert task(two).item() == pytest.approx((one + other).item() / 2, rel=1e-5)
+
+
+def test_dinos_centre_follows_what_the_teacher_says():
+    task, two = task_of("dino").train(), drawn(8, 3, 8, 8)
+    assert isinstance(task, DINO)
+    with torch.no_grad():
+        said = task.teacher(two).mean(0, keepdim=True)
+    assert not task.centre.any()
+    task(two)
+    torch.testing.assert_close(task.centre, 0.1 * said, rtol=1e-4, atol=1e-6)
+    task(two)
+    torch.testing.assert_close(task.centre, 0.19 * said, rtol=1e-4, atol=1e-6)
+    held = task.centre.clone()
+    task.eval()(two)
+    assert torch.equal(task.centre, held)
+
+
+def test_dino_compares_each_view_with_the_teachers_other_one():
+    task, two = task_of("dino").train(), drawn(8, 3, 8, 8)
+    with torch.no_grad():
+        task.centre.copy_(drawn(1, 16))
+        student = task.prototypes(normalize(task.project(task.encoder(two)), dim=1)).chunk(2)
+        teacher, centre = task.teacher(two).chunk(2), task.centre.clone()
+        heat = {"student_temperature": 0.1, "teacher_temperature": 0.04}
+        wanted = [self_distillation(student[i], teacher[1 - i], centre, **heat).item() for i in (0, 1)]
+        assert task(two).item() == pytest.approx(sum(wanted) / 2, rel=1e-4)
+
+
+def spied(monkeypatch, name: str) -> list:
+    """What a loss of the masked methods is given from now on: said, true, hidden, a triple per call."""
+    calls, real = [], getattr(masked, name)
+    monkeypatch.setattr(masked, name, lambda *args, **more: calls.append(args) or real(*args, **more))
+    return calls
+
+
+def painted(images, hidden):
+    """Images in whose hidden tokens of 2 x 2 pixels stands something else."""
+    places = hidden.view(-1, 1, 4, 4).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    return torch.where(places, drawn(*images.shape, seed=77), images)
+
+
+@pytest.mark.parametrize("share", [0.75, 0.5])
+def test_mae_hides_the_stated_share_and_sees_nothing_of_it(monkeypatch, share):
+    task, two = task_of("mae", hidden_share=share), drawn(6, 3, 8, 8)
+    assert isinstance(task, MAE)
+    calls, seen = spied(monkeypatch, "masked_error"), []
+    task.encoder.layers.register_forward_hook(lambda module, args, output: seen.append(args[0].shape[1]))
+    with seeded(5):
+        task(two)
+    said, true, hidden = calls[0]
+    assert (hidden.sum(1) == int(16 * share)).all()
+    assert len(hidden.unique(dim=0)) == 6  # each image has its own
+    assert seen == [16 - int(16 * share)]
+    torch.testing.assert_close(true.mean(2), torch.zeros(6, 16), rtol=0, atol=1e-5)
+    torch.testing.assert_close(true.std(2), torch.ones(6, 16), rtol=0.01, atol=0.01)
+    with seeded(5):
+        task(painted(two, hidden))
+    again, other, same = calls[1]
+    assert torch.equal(same, hidden)
+    torch.testing.assert_close(again, said)
+    assert (other != true).any(2)[hidden].all()
+    torch.testing.assert_close(other[~hidden], true[~hidden])
+
+
+def test_data2vecs_student_sees_nothing_of_what_is_hidden_and_its_teacher_all(monkeypatch):
+    task, two = task_of("data2vec", hidden_share=0.6), drawn(40, 3, 8, 8)
+    assert isinstance(task, Data2Vec)
+    calls = spied(monkeypatch, "masked_smooth_l1")
+    for images in (two, None):
+        with seeded(5):
+            task(two if images is not None else painted(two, calls[0][2]))
+    (said, true, hidden), (again, other, same) = calls
+    assert torch.equal(same, hidden)
+    assert hidden.float().mean().item() == pytest.approx(0.6, abs=0.06)
+    assert not true.requires_grad
+    torch.testing.assert_close(again, said, rtol=1e-4, atol=1e-5)
+    assert (other - true).abs().amax((1, 2)).min() > 0.1
+    calls.clear()
+    nothing = task_of("data2vec", hidden_share=0.0)
+    assert torch.isfinite(nothing(two))
+    assert (calls[0][2].sum(1) == 1).all()
+
+
+def test_data2vecs_teacher_is_the_mean_of_its_last_normalised_layers(monkeypatch):
+    calls, two = spied(monkeypatch, "masked_smooth_l1"), drawn(4, 3, 8, 8)
+    outputs = []
+    for layers in (1, 2):
+        task = task_of("data2vec", layers=layers)
+        task(two)
+        x = task.teacher.tokens(two)
+        for layer in task.teacher.layers.layers:
+            x = layer(x)
+            outputs.append(nn.functional.layer_norm(x, (32,)))
+    torch.testing.assert_close(calls[0][1], outputs[1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(calls[1][1], (outputs[2] + outputs[3]) / 2, rtol=1e-4, atol=1e-5)
+
+
+def test_pixels_of_tokens_stand_in_the_order_of_the_tokens():
+    images = torch.arange(2 * 2 * 4 * 6.0).view(2, 2, 4, 6)
+    found = patches_of(images, 2)
+    assert found.shape == (2, 6, 8)
+    assert torch.equal(found[1, 4].view(2, 2, 2), images[1, :, 2:4, 2:4])  # second row, second column
+
+
+def kinds(n: int, *, side: int = 8, seed: int = 0) -> np.ndarray:
+    """Patches (n, 3, side, side) of four kinds in turn: other levels in the bands, smooth slopes, noise."""
+    rng = np.random.default_rng(seed)
+    level = np.array([[2, 0, 0], [0, 2, 0], [0, 0, 2], [-1, -1, -1]])[np.arange(n) % 4]
+    slope = np.linspace(-1, 1, side) * np.array([1, -1, 2, 0.5])[np.arange(n) % 4, None]
+    noise = rng.normal(0, 0.3, (n, 3, side, side))
+    return (level[:, :, None, None] + slope[:, None, :, None] + noise).astype(np.float32)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_few_steps_lower_the_loss(method):
+    task, patches = task_of(method).train(), torch.from_numpy(kinds(16))
+    optimiser = torch.optim.AdamW([w for w in task.parameters() if w.requires_grad], 3e-3)
+    draws, losses = torch.Generator().manual_seed(0), []
+    with seeded(0):
+        for step in range(60):
+            two = views(patches.repeat(2, 1, 1, 1), SENSORS, ViewSettings(), generator=draws)
+            loss = task(two)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            task.follow(step / 60)
+            losses.append(loss.item())
+    print(method, np.mean(losses[:5]), np.mean(losses[-10:]))
+    assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:5])

@@ -301,7 +301,10 @@ def test_tokens_stand_in_the_order_of_their_places():
     spot = blank.clone()
     spot[..., 1, 6] = 1  # first row, second column of tokens
     with torch.no_grad():
-        moved = (encoder.tokens(spot) - encoder.tokens(blank)).abs().amax((0, 2))
+        empty = encoder.tokens(blank)
+        moved = (encoder.tokens(spot) - empty).abs().amax((0, 2))
+        own = empty[0] - encoder.embed.bias
+        torch.testing.assert_close(own, encoder.place[0].flatten(1).T, rtol=1e-5, atol=1e-6)
     assert (moved > 0).tolist() == [False, True, False, False]
 
 

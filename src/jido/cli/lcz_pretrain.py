@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,9 @@ import typer
 
 from jido.cli.console import note, print_json, progress_bar
 from jido.cli.options import Crs, Images, JsonFlag, Preset, PresetChoice, Quiet, Resample, Restart, Seed
+
+HDF5 = (".h5", ".hdf5")
+"""How names of files of patches end."""
 
 
 class PretextMethod(StrEnum):
@@ -49,12 +53,13 @@ def pretrain(
     """Learn from images without labels, write an encoder for jido lcz train --encoder.
 
     Images on one grid are one place: sensors, and dates where they have the same bands. Images on other
-    grids are other places.
+    grids are other places. Files of patches (.h5, as So2Sat has them) are taken, too.
     """
     from contextlib import ExitStack
 
+    from jido.data.hdf5 import read_hdf5
     from jido.io import require_package_place, working_folder
-    from jido.methods.pretrain import load_config, open_places
+    from jido.methods.pretrain import load_config, open_places, pretrain_chips
     from jido.methods.pretrain import pretrain as learn
 
     require_package_place(output)
@@ -67,12 +72,18 @@ def pretrain(
         seed=seed,
     )
     with ExitStack() as stack:
-        scenes = open_places(images, crs=crs, resample=resample, stack=stack)
-        for text in (text for scene in scenes for text in scene.notes):
+        if all(path.suffix.lower() in HDF5 for path in images):
+            chips = read_hdf5(images)
+            notes, source = chips.notes, partial(pretrain_chips, chips, names=[path.name for path in images])
+        else:
+            scenes = open_places(images, crs=crs, resample=resample, stack=stack)
+            notes = tuple(text for scene in scenes for text in scene.notes)
+            source = partial(learn, scenes)
+        for text in notes:
             note(text, quiet=quiet)
         work = stack.enter_context(working_folder(output, restart=restart))
         progress = stack.enter_context(progress_bar(quiet=quiet or json))
-        package = learn(scenes, settings, work=work, progress=progress)
+        package = source(settings, work=work, progress=progress)
         package.save(output)
     last = package.history[-1]
     if json:
@@ -81,7 +92,7 @@ def pretrain(
         return
     print(
         f"{settings.method}, {len(package.history)} epochs: loss {last['loss']:.3f}, spread "
-        f"{last['spread']:.2f} (healthy: about 1, collapsed: below 0.25), rank {last['rank']:.0f}, "
+        f"{last['spread']:.2f} (collapsed: below 0.25), rank {last['rank']:.0f}, "
         f"{last['patches_per_second']:.0f} windows a second."
     )
     print(f"Encoder package: {output}")

@@ -63,7 +63,7 @@ def draw_windows(
 
     Args:
         scene: the images.
-        n: how many; fewer where the scene has not enough data.
+        n: how many; fewer where too much of the scene has no data or is to be avoided.
         side: of a window in pixels.
         seed: of the draw.
         avoid: bool (y, x), pixels that no window may see.
@@ -78,7 +78,8 @@ def draw_windows(
     stack = stack_of(scene.bands)
     names = [scene.names[place] for place in stack.order]
     rng = np.random.default_rng(seed)
-    corners = np.column_stack([rng.integers(0, length - side + 1, 2 * n) for length in (height, width)])
+    many = 2 * n if avoid is None else 4 * n
+    corners = np.column_stack([rng.integers(0, length - side + 1, many) for length in (height, width)])
     corners = np.unique(corners, axis=0)
     if avoid is not None:
         hit = np.pad(avoid.cumsum(0).cumsum(1), ((1, 0), (1, 0)))

@@ -103,7 +103,10 @@ class MoCo(Pretext):
 
 
 class DINO(Pretext):
-    """Caron et al. 2021, arXiv 2104.14294. Differs from the paper: two views and no small crops.
+    """Caron et al. 2021, arXiv 2104.14294.
+
+    Differs from the paper: two views and no small crops; the
+    length of prototypes is learned.
 
     Args:
         factory: of the encoder.

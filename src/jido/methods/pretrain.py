@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jido.data.chips import Chips
 from jido.data.pool import Pool
 from jido.data.sheets import PIXEL_TOLERANCE
 from jido.data.stack import stack_of
@@ -73,14 +74,45 @@ def pretrain(
     ]
     pools = [Pool.of(windows.images, windows.stack) for windows in drawn]
     images = np.concatenate([pool.standardised() for pool in pools])
-    stack = drawn[0].stack
     nothing = np.zeros(images.shape[1], np.float32)
-    training = Pretraining(Pool(images, stack, (nothing, nothing + 1)), config).run(work, progress=progress)
+    training = Pretraining(Pool(images, drawn[0].stack, (nothing, nothing + 1)), config)
     return EncoderPackage.of(
-        training,
+        training.run(work, progress=progress),
         pixel_m=pixel_m,
         radiometry=tuple(describe_scene(scene) for scene in scenes),
         images=tuple(path.name for scene in scenes for path in scene.paths),
+    )
+
+
+def pretrain_chips(
+    chips: Chips,
+    config: PretrainConfig,
+    *,
+    work: Path,
+    names: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> EncoderPackage:
+    """Learn from small images, whatever their classes; those of HDF5 files are read as they are needed.
+
+    Args:
+        chips: the images.
+        config: the settings; ``windows`` and ``patch`` do not count.
+        work: an existing folder for the checkpoint.
+        names: of the files.
+        progress: told how far it is.
+
+    Raises:
+        ModelError: when there are fewer images than a batch.
+    """
+    stack, images = stack_of(chips.bands), chips.images
+    if stack.order != tuple(range(len(chips.bands))):
+        images = np.asarray(images)[:, stack.order]
+    training = Pretraining(Pool.of(images, stack), config)
+    return EncoderPackage.of(
+        training.run(work, progress=progress),
+        pixel_m=chips.pixel_m,
+        radiometry=() if chips.radiometry is None else (chips.radiometry,),
+        images=tuple(names),
     )
 
 

@@ -7,7 +7,7 @@ import importlib
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -56,6 +56,9 @@ TOKENS = ("mae", "data2vec")
 
 COLLAPSED = 0.25
 """Of the spread of vectors that point everywhere: below it an encoder says nearly the same of everything."""
+
+PATIENT = 3
+"""Epochs before a word is said: fresh encoders are narrow, too."""
 
 LOOKED_AT = 1024
 """Patches whose vectors are looked at after an epoch."""
@@ -130,12 +133,14 @@ class Pretraining:
 
     @property
     def encoder_settings(self) -> dict[str, Setting]:
-        """What builds the encoder: its kind, and what suits the side of the patches unless given."""
-        side, given = self.pool.side, self.config.encoder
+        """What builds the encoder: its kind, and what suits the side of the patches unless given.
+
+        ``width`` and ``blocks`` are those of the residual encoder; one of tokens gets about as many weights.
+        """
+        given = self.config.encoder
         if self.config.method in TOKENS or given.get("kind") == "tokens":
-            given = {k: v for k, v in given.items() if k not in ("width", "blocks", "kernels", "dynamic")}
-            return {"kind": "tokens", "side": side, "token": 4 if side >= 24 else 2, **given}
-        return {"kind": "residual", "first_stride": 2 if side >= 24 else 1, **given}
+            return token_settings(self.pool.side, given)
+        return {"kind": "residual", "first_stride": 2 if self.pool.side >= 24 else 1, **given}
 
     @cached_property
     def view_settings(self) -> ViewSettings:
@@ -281,9 +286,11 @@ class Pretraining:
         epoch, probe = self.learner.epoch, self.probe
         if probe and (epoch % self.probe_every == 0 or epoch == self.config.epochs):
             row["knn"] = probe.accuracy(self.vectors(probe.pool, np.arange(len(probe.pool))))
-        if row["spread"] < COLLAPSED:
+        before = [one["spread"] < COLLAPSED for one in self.rows[:-1]]
+        told = epoch > PATIENT and any(before[PATIENT - 1 :])  # once is enough
+        if row["spread"] < COLLAPSED and epoch >= min(PATIENT, self.config.epochs) and not told:
             LOG.warning(
-                "Epoch %d: the encoder says nearly the same of all patches (spread %.2f, healthy is about 1; "
+                "Epoch %d: the encoder says nearly the same of all patches (spread %.2f, below 0.25; "
                 "rank %.1f): it has collapsed. Take a lower learning_rate, a tau nearer 1 or another method.",
                 epoch,
                 row["spread"],
@@ -314,6 +321,24 @@ class Pretraining:
             self.rows = self.learner.load(path)["rows"]
         except Exception as err:
             raise ModelError(f"{path} cannot be read ({err}): begin again with --restart.") from err
+
+
+def token_settings(side: int, residual: Mapping[str, Setting]) -> dict[str, Setting]:
+    """An encoder of tokens with about as many weights as a residual one.
+
+    Args:
+        side: of the patches in pixels.
+        residual: settings of the residual encoder, of which width and blocks count.
+    """
+    width, blocks = int(residual.get("width", 64)), int(residual.get("blocks", 1))
+    token = 4 if side >= 24 else 2
+    return {
+        "kind": "tokens",
+        "side": side,
+        "token": token,
+        "width": max(5 * width // 32, 1) * 32,
+        "depth": 4 * blocks,
+    }
 
 
 def build_pretext(method: str, factory: Factory, settings: dict[str, Any]) -> Pretext:

@@ -48,8 +48,8 @@ class Encoder(nn.Module):
 class SensorStems(nn.Module):
     """A stem for each sensor, and the mean of those that are there.
 
-    A sensor whose normalised values are all 0 in an image is missing there. Where all are missing the
-    result is 0.
+    A sensor whose normalised values are all 0 in an image is missing there. Where all of several are missing
+    the result is 0.
 
     Args:
         sensors: number of bands of each, in the order in which they are stacked.

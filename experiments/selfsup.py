@@ -53,6 +53,7 @@ ABLATION: dict[str, dict[str, Any]] = {
     "SSMMRL, mean for attention": {"settings": {"fusion": "mean"}},
     "SSMMRL, plain convolutions": {"encoder": {"kernels": 1}},
     "SSMMRL, without L2": {"settings": {"weights": [1, 0, 1]}},
+    "SSMMRL, channels not kept apart": {"settings": {"decorrelated": 0.0}},
     "SSMMRL, without L3": {"settings": {"weights": [1, 1, 0]}},
 }
 """Without the fusion branch SSMMRL is BYOL, with dynamic convolutions as all methods have them here."""

@@ -22,6 +22,7 @@ from jido.geo import Band, unique_names  # noqa: E402
 from jido.losses.selfsup import (  # noqa: E402
     ThreeBranches,
     cosine_distance,
+    decorrelation,
     info_nce,
     masked_error,
     masked_smooth_l1,
@@ -213,7 +214,7 @@ def test_what_lets_targets_slow_down_rises_by_a_cosine():
 
 
 def test_byol_is_ssmmrl_without_fusion():
-    one, other = task_of("byol", seed=3), task_of("ssmmrl", seed=3, fusion="none")
+    one, other = task_of("byol", seed=3), task_of("ssmmrl", seed=3, fusion="none", decorrelated=0)
     assert isinstance(one, BYOL)
     assert list(one.state_dict()) == list(other.state_dict())
     two = drawn(12, 3, 8, 8)
@@ -222,7 +223,7 @@ def test_byol_is_ssmmrl_without_fusion():
 
 
 def test_ssmmrl_compares_each_view_with_the_target_of_the_other():
-    task, two = task_of("ssmmrl").train(), drawn(12, 3, 8, 8)
+    task, two = task_of("ssmmrl", decorrelated=0).train(), drawn(12, 3, 8, 8)
     given = []
     task.loss.register_forward_hook(lambda module, args, output: given.extend(args))
     loss = task(two)
@@ -612,7 +613,12 @@ def test_the_learning_rate_rises_for_a_tenth_and_falls_to_nothing(tmp_path):
             {"kind": "tokens", "depth": 2},
             {"kind": "tokens", "side": 16, "token": 2, "depth": 2},
         ),
-        ("mae", 32, {"width": 8, "kernels": 2}, {"kind": "tokens", "side": 32, "token": 4}),
+        (
+            "mae",
+            32,
+            {"width": 8, "kernels": 2},
+            {"kind": "tokens", "side": 32, "token": 4, "width": 32, "depth": 4},
+        ),
     ],
 )
 def test_encoders_suit_the_side_of_the_patches(method, side, given, expected):
@@ -824,3 +830,12 @@ def test_gaps_and_constant_bands_do_no_harm(tmp_path, method):
     assert all(np.isfinite([row["loss"], row["spread"], row["rank"]]).all() for row in training.rows)
     assert all(torch.isfinite(value).all() for value in training.learner.net.state_dict().values())
     assert np.isfinite(training.vectors(training.pool, np.arange(40))).all()
+
+
+def test_channels_that_spread_and_differ_cost_nothing():
+    signs = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+    spread = signs * (3 / 4) ** 0.5  # variance of 4 rows with n - 1: 1
+    assert decorrelation(spread).item() == pytest.approx(0.0, abs=1e-3)
+    assert decorrelation(torch.zeros(4, 2)).item() == pytest.approx(1 - 1e-2)  # sqrt(1e-4) is left
+    twins = spread[:, :1].repeat(1, 2)  # covariance 1 both ways, over 2 channels and 25
+    assert decorrelation(twins).item() == pytest.approx(2 / 2 / 25, abs=1e-3)

@@ -20,7 +20,7 @@ class BYOL(SSMMRL):
     def __init__(
         self, factory: Factory, *, hidden: int = 512, projected: int = 128, tau: float = 0.99
     ) -> None:
-        super().__init__(factory, hidden=hidden, projected=projected, tau=tau, fusion="none")
+        super().__init__(factory, hidden=hidden, projected=projected, tau=tau, fusion="none", decorrelated=0)
 
 
 class SimCLR(Pretext):

@@ -135,12 +135,15 @@ class Pretraining:
     def encoder_settings(self) -> dict[str, Setting]:
         """What builds the encoder: its kind, and what suits the side of the patches unless given.
 
-        ``width`` and ``blocks`` are those of the residual encoder; one of tokens gets about as many weights.
+        Methods that need tokens get about as many weights as a residual encoder of the given width and blocks,
+        unless the kind is given, too.
         """
-        given = self.config.encoder
-        if self.config.method in TOKENS or given.get("kind") == "tokens":
-            return token_settings(self.pool.side, given)
-        return {"kind": "residual", "first_stride": 2 if self.pool.side >= 24 else 1, **given}
+        given, side = self.config.encoder, self.pool.side
+        if given.get("kind") == "tokens":
+            return {"side": side, "token": token_side(side), **given}
+        if self.config.method in TOKENS:
+            return token_settings(side, given)
+        return {"kind": "residual", "first_stride": 2 if side >= 24 else 1, **given}
 
     @cached_property
     def view_settings(self) -> ViewSettings:
@@ -331,14 +334,13 @@ def token_settings(side: int, residual: Mapping[str, Setting]) -> dict[str, Sett
         residual: settings of the residual encoder, of which width and blocks count.
     """
     width, blocks = int(residual.get("width", 64)), int(residual.get("blocks", 1))
-    token = 4 if side >= 24 else 2
-    return {
-        "kind": "tokens",
-        "side": side,
-        "token": token,
-        "width": max(5 * width // 32, 1) * 32,
-        "depth": 4 * blocks,
-    }
+    alike = {"width": max(5 * width // 32, 1) * 32, "depth": 4 * blocks}
+    return {"kind": "tokens", "side": side, "token": token_side(side), **alike}
+
+
+def token_side(side: int) -> int:
+    """Pixels along a token of a patch of ``side`` pixels."""
+    return 4 if side >= 24 else 2
 
 
 def build_pretext(method: str, factory: Factory, settings: dict[str, Any]) -> Pretext:

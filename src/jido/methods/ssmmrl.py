@@ -57,6 +57,8 @@ class SSMMRL(Pretext):
         tau: share of its weights that the target keeps in a step, at first; 1 in the end.
         fusion: how the fusion branch joins the views; without it L2 and L3 fall away, which is BYOL.
         weights: of L1, L2, L3.
+        decorrelated: weight of a term that keeps the channels of what is compared apart; not in the paper,
+            0 for the method without it.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class SSMMRL(Pretext):
         tau: float = 0.99,
         fusion: Fusion = "attention",
         weights: tuple[float, float, float] = (1.0, 1.0, 1.0),
-        decorrelated: float = 0.0,
+        decorrelated: float = 5.0,
     ) -> None:
         super().__init__()
         self.encoder, self.tau, self.decorrelated = factory(), tau, decorrelated
@@ -92,12 +94,15 @@ class SSMMRL(Pretext):
         online = self.predict(projected).float().chunk(2)
         with torch.no_grad():
             target = self.target(views).float().chunk(2)
-        apart = sum(decorrelation(view) for view in projected.float().chunk(2)) if self.decorrelated else 0.0
         if self.fuse is None:
-            return self.loss(online, target) + self.decorrelated * apart
-        fused = self.project_fused(self.fuse(*seen.chunk(2)))
-        three = self.loss(online, target, fused.float(), self.predict_fused(fused).float())
-        return three + self.decorrelated * apart
+            loss = self.loss(online, target)
+        else:
+            fused = self.project_fused(self.fuse(*seen.chunk(2)))
+            loss = self.loss(online, target, fused.float(), self.predict_fused(fused).float())
+        if self.decorrelated:
+            one, other = projected.float().chunk(2)
+            loss = loss + self.decorrelated * (decorrelation(one) + decorrelation(other))
+        return loss
 
     def follow(self, done: float) -> None:
         """The target follows the online branch, ever more slowly."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from jido.data import simulate_city
 from jido.data.chip_reading import read_chips
@@ -15,7 +16,7 @@ from jido.data.pool import Pool
 from jido.data.stack import Stack, stack_of
 from jido.data.windows import draw_windows, labelled_windows
 from jido.io import Scene, read_labels, write_image, write_labels
-from jido.labels import Folds, leave_one_group_out
+from jido.labels import Folds
 from jido.methods.cells import touching_groups
 
 LCZ = 17
@@ -48,7 +49,7 @@ class Task:
     cap: int = 100
 
 
-def eurosat(data: Path, preset: str) -> dict[str, Task]:
+def eurosat(data: Path, preset: str, out: Path) -> dict[str, Task]:
     """RGB tiles: the pool are those outside the test list of ``gem0``; 500 of them may be labelled.
 
     cpu: tiles of 32 pixels (means of 2 x 2), every fourth test tile.
@@ -84,7 +85,7 @@ def eurosat(data: Path, preset: str) -> dict[str, Task]:
     }
 
 
-def hongkong(data: Path, preset: str) -> dict[str, Task]:
+def hongkong(data: Path, preset: str, out: Path) -> dict[str, Task]:
     """Four Landsat dates; polygons kept whole, a fifth of them for the test.
 
     ``transductive``: windows without labels may show the test polygons; else none that sees one of their
@@ -103,6 +104,8 @@ def hongkong(data: Path, preset: str) -> dict[str, Task]:
         test = np.isin(group, np.concatenate(held))
         burned = labels.to_crs(scene.geobox.crs).burn(scene.geobox).item
         avoid = np.isin(burned, np.unique(found.item[test]))
+        cells = cKDTree(found.xy[test]).query(found.xy, p=np.inf)[0] / 100
+        near = ~test & (cells <= 4.5)  # whose window of 9 cells shows a test cell
         n = {"smoke": 300, "cpu": 12_000, "full": 100_000}[preset]
         drawn = {
             "hongkong": draw_windows(scene, n, 9, seed=0, avoid=avoid),
@@ -118,14 +121,18 @@ def hongkong(data: Path, preset: str) -> dict[str, Task]:
             classes=LCZ,
             group=group,
             item=found.item,
-            folds=(np.flatnonzero(~test), np.flatnonzero(test)),
+            folds=(np.flatnonzero(~test & ~near), np.flatnonzero(test)),
             budgets=(1, 5, 0.1, 1.0),
         )
     return tasks
 
 
-def s1s2(data: Path, preset: str) -> dict[str, Task]:
-    """Sentinel-1 and 2 pairs, land cover of 5 scenes; a scene is held out at a time, S1, S2, both."""
+def s1s2(data: Path, preset: str, out: Path) -> dict[str, Task]:
+    """Sentinel-1 and 2 pairs, land cover of 5 scenes, of which two are held out; S1, S2, both.
+
+    Nothing of the held-out scenes is learned from, with labels or without. Patches of a scene touch: the
+    interval speaks of more patches of these two scenes, not of other scenes.
+    """
     path = data / "s1s2_patches_real.h5"
     chips, source = read_hdf5(path), hdf5_groups(path)
     assert source is not None
@@ -136,15 +143,18 @@ def s1s2(data: Path, preset: str) -> dict[str, Task]:
     common = [code for code in np.unique(value[cover]) if len(np.unique(source[value == code])) > 1]
     use = np.flatnonzero(np.isin(value, common))
     y = np.searchsorted(common, value[use])
-    whole = Pool.of(images, stack_of(chips.bands))
+    scenes = np.unique(source[use])
+    held = np.isin(source, scenes[-2:])
+    whole = Pool.of(images[~held], stack_of(chips.bands))
+    places = np.arange(len(use))
     return {
         name: Task(
             pool=lacking(whole, lost),
             labelled=lacking(Pool(images[use], whole.stack, whole.moments), lost),
             y=y,
             classes=len(common),
-            group=np.arange(len(use)),
-            folds=replace(leave_one_group_out(source[use]), leaks=False),
+            group=places,
+            folds=(places[~held[use]], places[held[use]]),
             budgets=(1, 5, 1.0),
         )
         for name, lost in (("s1s2", ""), ("s1s2, S1 only", "sentinel-2"), ("s1s2, S2 only", "sentinel-1"))
@@ -160,12 +170,16 @@ def lacking(pool: Pool, sensor: str) -> Pool:
     return Pool(pool.images[:, kept], stack, tuple(part[kept] for part in pool.moments))  # type: ignore[arg-type]
 
 
-def cities(work: Path, preset: str) -> dict[str, Task]:
-    """Simulated cities with radar and optical bands; one city is held out at a time, S1, S2, both."""
+def cities(data: Path, preset: str, out: Path) -> dict[str, Task]:
+    """Simulated cities with radar and optical bands; S1, S2, both. Does it work in another city?
+
+    Nothing of the last city is learned from, with labels or without; the interval speaks of more polygons
+    of that city, not of other cities.
+    """
     count, cells = {"smoke": (2, 32), "cpu": (4, 96), "full": (8, 192)}[preset]
-    pools, found, city = [], [], []
+    pools, found = [], []
     for seed in range(count):
-        files = [work / f"{kind}_{seed}.{end}" for kind, end in (("s1", "tif"), ("s2", "tif"), ("l", "gpkg"))]
+        files = [out / f"{kind}_{seed}.{end}" for kind, end in (("s1", "tif"), ("s2", "tif"), ("l", "gpkg"))]
         if not files[2].exists():
             made = simulate_city(seed, cells=cells)
             write_image(made.radar, files[0])
@@ -175,9 +189,9 @@ def cities(work: Path, preset: str) -> dict[str, Task]:
             n = {"smoke": 100, "cpu": 2500, "full": 20_000}[preset]
             pools.append(draw_windows(scene, n, 32, seed=seed))
             found.append(labelled_windows(scene, read_labels(files[2]), cell_m=100, side=32, cap=20))
-        city.append(np.full(len(found[-1]), seed))
-    whole = Pool.of(np.concatenate([one.images for one in pools]), pools[0].stack)
+    whole = Pool.of(np.concatenate([one.images for one in pools[:-1]]), pools[0].stack)
     labelled = Pool(np.concatenate([one.images for one in found]), whole.stack, whole.moments)
+    places = np.arange(len(labelled))
     group = np.concatenate([1000 * i + one.item for i, one in enumerate(found)])
     return {
         name: Task(
@@ -187,7 +201,7 @@ def cities(work: Path, preset: str) -> dict[str, Task]:
             classes=LCZ,
             group=group,
             item=group,
-            folds=leave_one_group_out(np.concatenate(city)),
+            folds=(places[: -len(found[-1])], places[-len(found[-1]) :]),
             budgets=(1, 5, 1.0),
         )
         for name, lost in (
@@ -198,14 +212,17 @@ def cities(work: Path, preset: str) -> dict[str, Task]:
     }
 
 
-def so2sat(data: Path, preset: str) -> dict[str, Task]:
+def so2sat(data: Path, preset: str, out: Path) -> dict[str, Task]:
     """So2Sat LCZ42: learns and is labelled from training.h5, judged on validation.h5 and testing.h5 together.
 
     Without the real files, files of their layout are made from simulated cities: that says nothing of So2Sat.
     """
     names = ("training.h5", "validation.h5", "testing.h5")
-    for seed, name in enumerate(names):
-        if not (data / name).exists():
+    real = all((data / name).exists() for name in names)
+    if not real:
+        data = out / "miniature"
+        data.mkdir(parents=True, exist_ok=True)
+        for seed, name in enumerate(names):
             _miniature(data / name, seed, 60 if preset == "smoke" else 600)
     chips = read_hdf5([data / name for name in names])
     train = np.char.startswith(chips.name, "training/")
@@ -214,7 +231,7 @@ def so2sat(data: Path, preset: str) -> dict[str, Task]:
     pool = Pool.of(chips.subset(places[train]).images, stack)
     split = (places[train], places[~train])
     return {
-        "so2sat": Task(
+        "so2sat" if real else "so2sat miniature": Task(
             pool, Pool(chips.images, stack, pool.moments), chips.label, LCZ, places, split, budgets=(0.1, 1.0)
         )
     }
@@ -241,11 +258,11 @@ def _miniature(path: Path, seed: int, n: int) -> None:
         file["label"] = np.eye(LCZ)[city.lcz[rows, cols] - 1]
 
 
-DATASETS: dict[str, Callable[[Path, str], dict[str, Task]]] = {
+DATASETS: dict[str, Callable[[Path, str, Path], dict[str, Task]]] = {
     "eurosat": eurosat,
     "hongkong": hongkong,
     "s1s2": s1s2,
     "cities": cities,
     "so2sat": so2sat,
 }
-PLACES = {"eurosat": "eurosat", "hongkong": "lcz_hongkong", "s1s2": "s1s2_patches"}
+PLACES = {"eurosat": "eurosat", "hongkong": "lcz_hongkong", "s1s2": "s1s2_patches", "so2sat": "so2sat"}

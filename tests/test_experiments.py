@@ -106,11 +106,17 @@ def test_learning_without_labels_is_judged_on_files_of_so2sats_layout(tmp_path):
     pytest.importorskip("torch")
     options = ("--dataset", "so2sat", "--preset", "smoke", "--arms", "SSMMRL", "--seeds", "0", "--json")
     printed = run("selfsup", *options, "--out", tmp_path)
-    found = json.loads(printed)["so2sat"]
+    found = json.loads(printed)["so2sat miniature"]
     assert [row["arm"] for row in found["rows"]] == ["SSMMRL"]
     assert {"knn", "spread", "rank", "seconds_per_epoch"} <= found["rows"][0].keys()
     learners = {row["learner"] for row in found["curve"]["rows"]}
-    assert learners == {"CNN from scratch", "ViT from scratch", "forest", "SSMMRL, probe", "SSMMRL, tuned"}
-    again = json.loads(run("selfsup", *options, "--out", tmp_path))["so2sat"]
+    assert learners == {
+        "CNN from scratch",
+        "ViT from scratch",
+        "forest on means",
+        "SSMMRL, probe",
+        "SSMMRL, tuned",
+    }
+    again = json.loads(run("selfsup", *options, "--out", tmp_path))["so2sat miniature"]
     assert again["rows"] == found["rows"]  # kept
-    assert (tmp_path / "smoke/so2sat.png").exists()
+    assert (tmp_path / "smoke/so2sat miniature.png").exists()

@@ -180,7 +180,7 @@ def test_radar_bands_move_up_and_down_within_bounds():
 
 def test_optical_bands_are_stretched_and_moved_within_bounds():
     settings = replace(STILL, gain=0.2, offset=0.1, looks=1, decibels=9)  # those are radar's
-    patches = torch.zeros(400, 2, 4, 4)
+    patches = torch.full((400, 2, 4, 4), 1e-9)  # 0 would be no data
     patches[..., :2] = 4  # two levels, wherever a view puts them
     found = views(patches, {"sentinel-2": 2}, settings, generator=seed())
     low, high = found.flatten(2).amin(2), found.flatten(2).amax(2)
@@ -195,7 +195,7 @@ def test_optical_bands_are_stretched_and_moved_within_bounds():
 
 
 def test_the_stated_share_of_optical_views_is_blurred():
-    patches = torch.zeros(1000, 2, 5, 5)
+    patches = torch.full((1000, 2, 5, 5), 1e-9)  # 0 would be no data
     patches[:, :, 2, 2] = 9
     sensors = {"s1": 1, "s2": 1}
     radar, optical = views(patches, sensors, replace(STILL, blur=0.2), generator=seed()).unbind(1)
@@ -208,6 +208,15 @@ def test_the_stated_share_of_optical_views_is_blurred():
     torch.testing.assert_close(optical[soft], spread.expand(int(soft.sum()), 5, 5), rtol=0, atol=1e-4)
     flat = views(torch.ones(4, 1, 5, 5), {"s2": 1}, replace(STILL, blur=1), generator=seed())
     torch.testing.assert_close(flat, torch.ones(4, 1, 5, 5))
+
+
+def test_pixels_without_data_stay_without_in_every_view():
+    patches = torch.ones(64, 3, 8, 8)
+    patches[:, 1:, :, :4] = 0  # half of the optical bands of each patch; radar is whole
+    settings = replace(ViewSettings(), band_dropout=0, sensor_dropout=0, least_scale=1)
+    radar, optical = views(patches, {"s1": 1, "s2": 2}, settings, generator=seed()).split((1, 2), dim=1)
+    assert (radar != 0).float().mean() > 0.99
+    assert (optical == 0).flatten(1).float().mean(1).tolist() == pytest.approx([0.5] * 64)
 
 
 def test_the_stated_share_of_optical_bands_is_dropped_but_no_only_one():
@@ -391,8 +400,8 @@ def test_windows_come_from_their_seed_and_have_data(scene):
     one, same, other = (draw_windows(scene, 80, 40, seed=s).images for s in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one[:, 1], other[:, 1], equal_nan=True)
-    share = np.isfinite(draw_windows(scene, 2000, 40, seed=3).images).mean((1, 2, 3))
-    assert 0.5 <= share.min() < 0.6
+    share = np.isfinite(draw_windows(scene, 2000, 40, seed=3).images).mean((2, 3)).max(1)
+    assert 0.5 <= share.min() < 0.7
 
 
 def test_windows_never_touch_what_is_to_be_avoided(scene):

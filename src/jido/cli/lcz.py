@@ -9,7 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from jido.cli.console import naming, note, print_json, print_table, progress_bar, refuse_errors, show_problems
+from jido.cli.console import (
+    naming,
+    note,
+    print_json,
+    print_table,
+    progress_bar,
+    refuse_errors,
+    refuse_to_overwrite,
+    show_problems,
+)
 from jido.cli.lcz_pretrain import pretrain
 from jido.cli.options import (
     ClassField,
@@ -80,6 +89,7 @@ def train(
     from jido.labels import check_labels
 
     require_package_place(output)
+    refuse_to_overwrite(output, [encoder])
     settings, training = _method(method, config, preset.value, seed, encoder=encoder, leaky=leaky)
     with Scene(images, crs=crs, resample=resample) as scene:
         for text in scene.notes:

@@ -31,7 +31,9 @@ class PretextMethod(StrEnum):
 def pretrain(
     images: Images,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the encoder package.")],
-    method: Annotated[PretextMethod, typer.Option("--method", help="How to learn.")] = PretextMethod.ssmmrl,
+    method: Annotated[
+        PretextMethod | None, typer.Option("--method", help="How to learn; ssmmrl without it.")
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option("--epochs", min=1, help="Times every window is seen; the preset's without."),
@@ -63,12 +65,11 @@ def pretrain(
     from jido.methods.pretrain import pretrain as learn
 
     require_package_place(output)
-    given = {"epochs": epochs, "windows": windows}
+    given = {"epochs": epochs, "windows": windows, "method": method.value if method else None}
     settings = load_config(
         config,
         preset=preset.value,
         given={key: value for key, value in given.items() if value is not None},
-        method=method.value,
         seed=seed,
     )
     with ExitStack() as stack:
@@ -92,7 +93,7 @@ def pretrain(
         return
     print(
         f"{settings.method}, {len(package.history)} epochs: loss {last['loss']:.3f}, spread "
-        f"{last['spread']:.2f} (collapsed: below 0.25), rank {last['rank']:.0f}, "
+        f"{last['spread']:.2f} (collapsed: below 0.1), rank {last['rank']:.0f}, "
         f"{last['patches_per_second']:.0f} windows a second."
     )
     print(f"Encoder package: {output}")

@@ -17,7 +17,7 @@ TILE = 512
 """Side in pixels of the parts of a scene that are read at once."""
 
 SEEN = 0.5
-"""Least share of a window's numbers, or of a labelled cell's pixels, that must be there."""
+"""Least share of a window that some sensor has seen on some date, or of the pixels of a labelled cell."""
 
 LEAST, USUAL_M = 9, 320.0
 """Side of a window: So2Sat's 320 m, but not less than 9 pixels."""
@@ -100,7 +100,7 @@ def draw_windows(
             here = corners[mine] - (rows.start, cols.start)
             cut = np.lib.stride_tricks.sliding_window_view(data, (side, side), axis=(1, 2))
             images = cut[:, here[:, 0], here[:, 1]].transpose(1, 0, 2, 3)
-            enough = np.isfinite(images).mean((1, 2, 3)) >= SEEN
+            enough = _best_seen(images, stack) >= SEEN
             found.append(images[enough])
             places.append(mine[enough])
         if progress:
@@ -111,6 +111,14 @@ def draw_windows(
         )
     drawn = np.argsort(np.concatenate(places))[:n]  # those of the draw that came first
     return Windows(np.concatenate(found)[drawn], stack)
+
+
+def _best_seen(images: np.ndarray, stack: Stack) -> np.ndarray:
+    """Share of the pixels with data (n,) of the sensor and date of which each window shows most."""
+    counts = list(stack.sensors.values()) * stack.dates
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    known = np.isfinite(images).mean((2, 3), dtype=np.float32)
+    return (np.add.reduceat(known, starts, axis=1) / counts).max(1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -136,7 +136,8 @@ def _require_order(model: Model, scene: Scene) -> None:
     """The images of the training, but in another order or one of them twice, would give a wrong map."""
     trained = list(model.evaluation.get("images", []))
     here = [path.name for path in scene.paths]
-    if len(set(trained)) == len(trained) and set(here) <= set(trained) and here != trained:
+    in_order = [name for name in trained if name in here]  # the image of a sensor may be lacking
+    if len(set(trained)) == len(trained) and set(here) <= set(trained) and here != in_order:
         raise ModelError(
             f"The model was trained on {', '.join(trained)}, in this order, but is given {', '.join(here)}: "
             "give every image once and in the order of the training."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from jido.data.sheets import PIXEL_TOLERANCE
 from jido.data.stack import Stack
 from jido.errors import ModelError
 from jido.geo import Band
-from jido.geo.radiometry import Radiometry, compare
+from jido.geo.radiometry import Part, Radiometry, compare
 from jido.io import TENSORS, file_sha256, json_text, load_tensors, replacing, write_tensors
 from jido.io.package import CARD, CONFIG, ENCODER, FORMAT, METRICS, read_config, require_package_place
 from jido.nets import Setting
@@ -127,7 +127,7 @@ class EncoderPackage:
                 bands=tuple(Band.from_dict(band) for band in facts["bands"]),
                 side=int(facts["side"]),
                 pixel_m=None if facts["pixel_m"] is None else tuple(facts["pixel_m"]),
-                config=facts["config"],
+                config=dict(facts["config"]),
                 history=[],
                 radiometry=tuple(Radiometry.from_dict(one) for one in facts["radiometry"]),
                 images=tuple(facts["images"]),
@@ -160,16 +160,36 @@ class EncoderPackage:
                 f"{_told(here)}: give the same bands of a sensor, in the same order, or leave out the whole "
                 "sensor."
             )
-        if radiometry and self.radiometry:
-            found = [[one for one in compare(there, radiometry) if one.refuses] for there in self.radiometry]
-            if all(found):
-                raise ModelError(found[0][0].sentence.replace("give --convert, or ", "give "))
+        if self.settings.get("kind") == "tokens" and stack.sensors != self.sensors:
+            raise ModelError(
+                f"The encoder {self.package} sees all its sensors at once: give images of "
+                f"{', '.join(self.sensors)}, or pretrain with --method ssmmrl."
+            )
+        for part in _parts(radiometry) if radiometry else []:
+            known = [
+                there
+                for one in self.radiometry
+                for there in _parts(one)
+                if there.family == part.family and there.bands.keys() & part.bands.keys()
+            ]
+            found = [compare(Radiometry((there,)), Radiometry((part,))) for there in known]
+            wrong = [[one.sentence for one in some if one.refuses] for some in found]
+            if wrong and all(wrong):  # like none of the images that it has learned from
+                raise ModelError(wrong[0][0].replace("give --convert, or ", "give "))
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights as torch has them."""
         import torch
 
         return {name: torch.from_numpy(value) for name, value in self.weights.items()}
+
+
+def _parts(radiometry: Radiometry) -> list[Part]:
+    """What the numbers of each image are, with names of bands without the ``@place`` of their date."""
+    return [
+        replace(part, bands={name.partition("@")[0]: held for name, held in part.bands.items()})
+        for part in radiometry.parts
+    ]
 
 
 def _told(bands: list[tuple[str, str]]) -> str:

@@ -18,14 +18,16 @@ from pydantic import Field, PositiveInt
 from jido.data.pool import Pool
 from jido.data.stack import stack_of
 from jido.data.windows import LabelledWindows, draw_windows, labelled_windows, window_side
-from jido.errors import LabelsError
+from jido.errors import LabelsError, ModelError
 from jido.geo import cell_stride, coarser, pixel_size_m
 from jido.io import Progress, Scene, describe_scene
-from jido.labels import Labels, cap_per_group, group_kfold, require_trainable
+from jido.labels import Folds, Labels, cap_per_group, group_kfold, require_trainable
 from jido.methods.cells import touching_groups
 from jido.methods.encoder_package import EncoderPackage
 from jido.methods.judging import evaluate, label_facts, polygon_agreement
-from jido.methods.net import NetConfig, NetModel, require_stride
+from jido.methods.net import NetConfig, NetModel
+from jido.methods.pretrain import in_decibels
+from jido.methods.selfsup import token_side
 from jido.methods.settings import read_settings
 from jido.methods.tune import TuneConfig, Tuning
 from jido.nets import Setting
@@ -122,17 +124,21 @@ def prepare(
 
     Raises:
         LabelsError: with one class only, or no label inside the image, or those of one class only.
-        ModelError: when an encoder does not fit the images.
+        ModelError: when an encoder does not fit the images, or a patch does not fit the cells.
     """
     pixel_m = pixel_size_m(scene.geobox)
     stride = cell_stride(pixel_m, config.cell)
     side = config.patch or (encoder.side if encoder else window_side(pixel_m, stride))
-    require_stride(side, stride)
-    stack = stack_of(scene.bands)
     if encoder:
-        encoder.require_fit(stack, describe_scene(scene), pixel_m)
+        encoder.require_fit(stack_of(scene.bands), describe_scene(scene), pixel_m)
+    if side < stride or (side - stride) % 2:
+        raise ModelError(
+            f"A patch of {side} pixels has no cell of {stride} pixels in its middle: give "
+            f"{'an odd' if stride % 2 else 'an even'} patch of {stride} pixels or more, or another cell."
+        )
     require_trainable(labels)
-    cap = max(int(MEMORY / (4 * len(scene.bands) * side**2 * len(labels))), config.max_cells_per_polygon)
+    size = 4 * len(scene.bands) * side**2
+    cap = max(int(MEMORY / (size * len(labels))), 1)
     windows = labelled_windows(
         scene, labels, cell_m=config.cell, side=side, cap=cap, seed=config.seed, progress=progress
     )
@@ -143,8 +149,10 @@ def prepare(
         )
     grid = coarser(scene.geobox, stride)
     windows = replace(windows, group=touching_groups(windows, grid))
-    drawn = draw_windows(scene, MEASURED, side, seed=config.seed)
+    drawn = draw_windows(scene, max(min(MEASURED, int(MEMORY / size)), 1), side, seed=config.seed)
     settings: dict[str, Setting] = {"first_stride": 2 if side >= 24 else 1, **config.encoder}
+    if config.encoder.get("kind") == "tokens":
+        settings = {"side": side, "token": token_side(side), **config.encoder}
     return LczNet(
         windows=windows,
         pool=Pool(windows.images, windows.stack, Pool.of(drawn.images, drawn.stack).moments),
@@ -181,9 +189,10 @@ def train_lcz_net(
     """
     config = config or LczNetConfig()
     start = time.perf_counter()
+    scene = in_decibels(scene)
     ready = prepare(scene, labels, config, encoder=encoder, progress=progress)
     windows = ready.windows
-    split = group_kfold(windows.group, windows.y, k=folds, seed=config.seed)
+    split = apart(group_kfold(windows.group, windows.y, k=folds, seed=config.seed), windows, scene)
     held = np.zeros((len(windows), ready.classes), dtype=np.float32)
     for i, (train, test) in enumerate(split, start=1):
         held[test] = ready.tuned(train).probabilities(test)
@@ -198,10 +207,21 @@ def train_lcz_net(
             "name": Path(encoder.package).name,
             "method": encoder.config.get("method"),
             "images": list(encoder.images),
+            "saw_images": bool(set(encoder.images) & {path.name for path in scene.paths}),
         }
     last = ready.tuned(np.arange(len(windows)))
+    if progress:
+        progress("judging on folds", split.k + 1, split.k + 1)
     evaluation["seconds"] = round(time.perf_counter() - start, 2)
     return lcz_model(last, ready, scene, labels, evaluation)
+
+
+def apart(folds: Folds, windows: LabelledWindows, scene: Scene) -> Folds:
+    """The same folds, without training cells whose window shows the middle of a held-out cell."""
+    pixel = np.abs([scene.geobox.resolution.x, scene.geobox.resolution.y])
+    metres = windows.xy / pixel * pixel_size_m(scene.geobox)[::-1]
+    reach = windows.side / 2**0.5 * max(pixel_size_m(scene.geobox))  # half the diagonal
+    return replace(folds, xy=metres, buffer=reach)
 
 
 def lcz_model(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from odc.geo.geobox import GeoBox
 
 from jido.data.chips import Chips
 from jido.data.pool import Pool
@@ -16,17 +18,27 @@ from jido.data.stack import stack_of
 from jido.data.windows import draw_windows, window_side
 from jido.errors import ImageError
 from jido.geo import cell_stride, pixel_size_m
+from jido.geo.radiometry import Conversion
 from jido.io import Progress, Scene, describe_scene
+from jido.io.raster import wkt
 from jido.methods.encoder_package import EncoderPackage
 from jido.methods.selfsup import PretrainConfig, Pretraining
 from jido.methods.settings import read_settings
+
+MEMORY = 4e9
+"""Bytes of windows that are drawn at most."""
+
+SAME = 0.5
+"""Share of an image that must lie on another one's ground for both to show one place."""
+
+LOG = logging.getLogger("jido")
 
 CELL_M = 100.0
 """Side of a map cell in metres for which windows are even or odd."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {"epochs": 2, "batch": 32, "windows": 128, "encoder": {"width": 8}},
-    "cpu": {"encoder": {"width": 32}},
+    "cpu": {"epochs": 40, "windows": 8_000, "encoder": {"width": 32}},
     "full": {"epochs": 200, "windows": 200_000, "batch": 512, "encoder": {"width": 96, "blocks": 2}},
 }
 
@@ -64,10 +76,12 @@ def pretrain(
         ImageError: when scenes differ in bands, dates or pixels, or hold too little data.
         ModelError: when there are fewer windows than a batch.
     """
+    scenes = [in_decibels(scene) for scene in scenes]
     pixel_m = pixel_size_m(scenes[0].geobox)
     side = config.patch or window_side(pixel_m, cell_stride(pixel_m, CELL_M))
     require_alike(scenes)
-    each = -(-config.windows // len(scenes))
+    size = 4 * len(scenes[0].bands) * side**2
+    each = -(-min(config.windows, max(int(MEMORY / size), 1)) // len(scenes))
     drawn = [
         draw_windows(scene, each, side, seed=config.seed + i, progress=progress)
         for i, scene in enumerate(scenes)
@@ -116,6 +130,23 @@ def pretrain_chips(
     )
 
 
+def in_decibels(scene: Scene) -> Scene:
+    """The scene, radar read in decibels where its numbers are linear power: nets want no heavy tails."""
+    linear = {
+        name: Conversion("linear power", "decibels")
+        for part in describe_scene(scene).parts
+        if part.family == "radar" and part.likely[:1] == ["linear power"]
+        for name in part.bands
+    }
+    stack = stack_of(scene.bands)
+    dates = "1 date" if stack.dates == 1 else f"{stack.dates} dates"
+    LOG.info("%s is read as %s of %s bands.", scene.paths[0].name, dates, stack.text)
+    if not linear:
+        return scene
+    LOG.info("Radar is linear power and is read in decibels: %s.", ", ".join(linear))
+    return scene.converted(linear)
+
+
 def require_alike(scenes: Sequence[Scene]) -> None:
     """Refuse places that differ in sensors, bands, dates or the size of pixels.
 
@@ -127,17 +158,28 @@ def require_alike(scenes: Sequence[Scene]) -> None:
     for scene in others:
         other, here = stack_of(scene.bands), pixel_size_m(scene.geobox)
         told = f"{scene.paths[0]} lies at another place than {first.paths[0]}"
-        if (other.text, other.dates) != (stack.text, stack.dates) or [b.name for b in other.bands] != [
-            b.name for b in stack.bands
-        ]:
+        if (other.text, other.dates) != (stack.text, stack.dates):
             raise ImageError(
                 f"{told} and has {other.dates} dates of {other.text}, not {stack.dates} of {stack.text}: "
-                "give the same sensors and as many dates of every place."
+                "give the same sensors and as many dates of every place, or --resample where images of one "
+                "place lie on different grids."
+            )
+        names = [", ".join(band.name for band in one.bands) for one in (other, stack)]
+        if names[0] != names[1]:
+            raise ImageError(
+                f"{told} and has the bands {names[0]}, not {names[1]}: give the same bands, in one order, of "
+                "every place."
             )
         if not np.allclose(here, size, rtol=PIXEL_TOLERANCE):
             raise ImageError(
                 f"{told} and has pixels of {here[0]:g} m, not {size[0]:g} m: bring all to one resolution."
             )
+
+
+def _same_ground(one: GeoBox, other: GeoBox) -> bool:
+    """Whether half of the smaller of two images lies on the other."""
+    first, second = one.extent.geom, other.extent.to_crs(wkt(one)).geom
+    return first.intersection(second).area >= SAME * min(first.area, second.area)
 
 
 def open_places(
@@ -159,7 +201,7 @@ def open_places(
         with Scene([path], crs=crs) as one:
             box = one.geobox
         for grid, members in places:
-            if grid == box or (resample and grid.extent.intersects(box.extent.to_crs(grid.crs))):
+            if grid == box or (resample and _same_ground(grid, box)):
                 members.append(path)
                 break
         else:

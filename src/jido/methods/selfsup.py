@@ -54,8 +54,8 @@ METHODS = {
 TOKENS = ("mae", "data2vec")
 """Methods that need an encoder of tokens."""
 
-COLLAPSED = 0.25
-"""Of the spread of vectors that point everywhere: below it an encoder says nearly the same of everything."""
+COLLAPSED, LEAST_RANK = 0.1, 3.0
+"""Spread and rank of vectors below which an encoder says nearly the same of everything."""
 
 PATIENT = 3
 """Epochs before a word is said: fresh encoders are narrow, too."""
@@ -85,8 +85,8 @@ class PretrainConfig(BaseModel):
     windows: PositiveInt = Field(20_000, description="drawn from the images, at random")
     patch: PositiveInt | None = Field(None, description="side of a window in pixels; 320 m without it")
     epochs: PositiveInt = 50
-    batch: PositiveInt = 256
-    learning_rate: PositiveFloat = 1e-3
+    batch: int = Field(256, ge=2, description="patches compared with each other")
+    learning_rate: PositiveFloat = 2e-3
     weight_decay: NonNegativeFloat = 0.05
     temperature: PositiveFloat = Field(30.0, description="of dynamic convolutions at first; 1 after a fifth")
     precision: Literal["fp32", "bf16"] = "bf16"
@@ -135,7 +135,7 @@ class Pretraining:
     def encoder_settings(self) -> dict[str, Setting]:
         """What builds the encoder: its kind, and what suits the side of the patches unless given.
 
-        Methods that need tokens get about as many weights as a residual encoder of the given width and blocks,
+        Methods that need tokens get about as many weights as a residual encoder of that width and blocks,
         unless the kind is given, too.
         """
         given, side = self.config.encoder, self.pool.side
@@ -207,7 +207,8 @@ class Pretraining:
 
         config, pool = self.config, self.pool
         rng = np.random.default_rng((config.seed, epoch))
-        draws = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
+        device = self.learner.device
+        draws = torch.Generator(device).manual_seed(config.seed * 100_003 + epoch)
         settings, nothing = self.view_settings, torch.zeros(())
         order = rng.permutation(len(pool))[: self.steps * config.batch]
         for which in batches(order, config.batch):
@@ -218,7 +219,7 @@ class Pretraining:
             dates = dates[rows, (~there).argsort(axis=1, stable=True)]  # those without data come last
             last = np.maximum(there.sum(axis=1) - 1, 0) if config.positives == "dates" else 0 * dates[:, 0]
             seen = [patches[rows[:, 0], date] for date in (dates[:, 0], dates[rows[:, 0], last])]
-            yield views(torch.cat(seen), pool.stack.sensors, settings, generator=draws), nothing
+            yield views(torch.cat(seen).to(device), pool.stack.sensors, settings, generator=draws), nothing
 
     def vectors(self, pool: Pool, which: np.ndarray) -> np.ndarray:
         """What the encoder says of patches, (n, D) float32: the mean over the dates."""
@@ -289,11 +290,11 @@ class Pretraining:
         epoch, probe = self.learner.epoch, self.probe
         if probe and (epoch % self.probe_every == 0 or epoch == self.config.epochs):
             row["knn"] = probe.accuracy(self.vectors(probe.pool, np.arange(len(probe.pool))))
-        before = [one["spread"] < COLLAPSED for one in self.rows[:-1]]
-        told = epoch > PATIENT and any(before[PATIENT - 1 :])  # once is enough
-        if row["spread"] < COLLAPSED and epoch >= min(PATIENT, self.config.epochs) and not told:
+        alike = [one["spread"] < COLLAPSED or one["rank"] < LEAST_RANK for one in self.rows]
+        told = epoch > PATIENT and any(alike[PATIENT - 1 : -1])  # once is enough
+        if alike[-1] and epoch >= min(PATIENT, self.config.epochs) and not told:
             LOG.warning(
-                "Epoch %d: the encoder says nearly the same of all patches (spread %.2f, below 0.25; "
+                "Epoch %d: the encoder says nearly the same of all patches (spread %.2f, "
                 "rank %.1f): it has collapsed. Take a lower learning_rate, a tau nearer 1 or another method.",
                 epoch,
                 row["spread"],
@@ -352,7 +353,7 @@ def build_pretext(method: str, factory: Factory, settings: dict[str, Any]) -> Pr
     module, name = METHODS[method].split(":")
     try:
         return getattr(importlib.import_module(module), name)(factory, **settings)
-    except TypeError as err:
+    except (TypeError, ValueError, RuntimeError) as err:  # of torch: sizes that are none
         raise ModelError(f"The method {method!r} cannot be set up ({err}): correct its settings.") from err
 
 

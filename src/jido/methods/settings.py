@@ -24,12 +24,20 @@ def read_settings(
 ) -> Settings:
     """``defaults``, overruled by a preset, overruled by a TOML file, overruled by what is ``given``.
 
+    Of a table (``encoder = {kernels = 1}``) the entries that are given are overruled, the others stay.
+
     Raises:
         ModelError: when the file cannot be read or holds a setting that does not exist.
     """
     try:
         read = tomllib.loads(Path(path).read_text(encoding="utf-8")) if path is not None else {}
-        return kind(**{**defaults, **preset, **read, **(given or {})})
+        chosen = {**defaults, **preset}
+        for name, value in {**read, **(given or {})}.items():
+            before = chosen.get(name)
+            chosen[name] = (
+                {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
+            )
+        return kind(**chosen)
     except ValidationError as err:
         wrong = "; ".join(f"{e['loc'][0]}: {e['msg']}" for e in err.errors())
         known = ", ".join(kind.model_fields)

@@ -67,7 +67,7 @@ class SSMMRL(Pretext):
         *,
         hidden: int = 512,
         projected: int = 128,
-        tau: float = 0.99,
+        tau: float = 0.98,
         fusion: Fusion = "attention",
         weights: tuple[float, float, float] = (1.0, 1.0, 1.0),
         decorrelated: float = 5.0,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFlo
 
 from jido.data.pool import Pool
 from jido.data.tiles import batches
+from jido.errors import ModelError
 from jido.nets import Setting, build_net
 
 if TYPE_CHECKING:
@@ -91,11 +92,17 @@ class Tuning:
             net: EncoderNet = build_net("encoder", out_channels=self.classes, **self.net_settings)  # type: ignore[assignment]
         if self.weights is not None:
             own = net.encoder.state_dict()
-            net.encoder.load_state_dict({name: self.weights[name] for name in own})
+            try:
+                net.encoder.load_state_dict({name: self.weights[name] for name in own})
+            except (KeyError, RuntimeError) as err:
+                raise ModelError(
+                    "The weights of the encoder are not those of its settings: pretrain again."
+                ) from err
 
         def optimisers(net: Any) -> list[Any]:
             share = 1.0 if self.weights is None else config.encoder_rate
-            net.encoder.requires_grad_(share > 0)
+            if not share:
+                net.freeze()
             parts = ((net.encoder, share), (net.head, 1.0))
             groups = [
                 {"params": list(part.parameters()), "lr": config.learning_rate * rate}
@@ -133,10 +140,18 @@ class Tuning:
             yield each.view(patches.shape), target[which]
 
     def run(self) -> Tuning:
-        """Train to the last step."""
+        """Train to the last step.
+
+        Raises:
+            ModelError: when the loss is no number any more, or weights are of another encoder.
+        """
         from jido.train import train
 
-        train(self.learner, self.batches, until=1, seed=self.seed)
+        def require_finite(loss: float) -> None:
+            if not np.isfinite(loss):
+                raise ModelError("The loss is no number any more: take a lower learning_rate.")
+
+        train(self.learner, self.batches, until=1, after_epoch=require_finite, seed=self.seed)
         return self
 
     def probabilities(self, which: np.ndarray) -> np.ndarray:

@@ -247,6 +247,19 @@ class EncoderNet(Net):
         self.in_channels, self.out_channels, self.dates = in_channels, out_channels, dates
         self.encoder = build_encoder(kind, found, **settings)
         self.head = nn.Linear(self.encoder.out_channels, out_channels)
+        self.frozen = False
+
+    def freeze(self) -> None:
+        """The encoder stays as it is, with the means and spreads of its batch normalisations."""
+        self.frozen = True
+        self.encoder.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> EncoderNet:
+        """As of every Module; a frozen encoder is never in training."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
 
     def vectors(self, x: Tensor) -> Tensor:
         """What the encoder sees in patches (B, in_channels, H, W): (B, D)."""

@@ -74,17 +74,14 @@ def views(
         (B, C, S, S)
     """
     counts = tuple(sensors.values())
-    moved = _moved(patches, settings.least_scale, generator).split(counts, dim=1)
+    there = [(part != 0).any(1, keepdim=True) for part in patches.split(counts, dim=1)]
+    both = torch.cat([patches, *(mask.to(patches.dtype) for mask in there)], dim=1)
+    *moved, masks = _moved(both, settings.least_scale, generator).split((*counts, len(counts)), dim=1)
     seen = [
-        (_radar if name.startswith(RADAR) else _optical)(part, settings, generator) * _there(whole)
-        for name, part, whole in zip(sensors, moved, patches.split(counts, dim=1), strict=True)
+        (_radar if name.startswith(RADAR) else _optical)(part, settings, generator) * (mask[:, None] > 0.5)
+        for name, part, mask in zip(sensors, moved, masks.unbind(1), strict=True)
     ]
     return without_one(torch.cat(seen, dim=1), sensors, settings.sensor_dropout, generator=generator)
-
-
-def _there(part: Tensor) -> Tensor:
-    """1 where a sensor's patches (B, C, S, S) hold anything, else 0: (B, 1, 1, 1)."""
-    return present(part)[:, None, None, None].to(part.dtype)
 
 
 def without_one(

@@ -361,24 +361,34 @@ def test_encoders_and_models_are_not_taken_for_each_other(
     assert facts(encoder[0])["method"] == "encoder"
 
 
-@pytest.mark.parametrize("learned", ["decibels", "power"])
-def test_radar_in_another_unit_than_the_encoder_learned_from_is_refused(
-    refused: Refused,
-    cities: Cities,
-    encoder: tuple[Path, Run],
-    out: Path,
-    tmp_path: Path,
-    learned: str,
+def test_radar_in_linear_power_is_read_in_decibels(
+    jido: Callable[..., Run], cities: Cities, encoder: tuple[Path, Run], tmp_path: Path
 ):
     linear = power(cities.s1, tmp_path / "power.tif")
-    begin, images = encoder[0], [linear, cities.s2]
-    if learned == "power":
-        begin, images = tmp_path / "enc", [cities.s1]
-        assert said_by(*pretrain(cities, begin, images=[linear])).code == 0
-    kinds = ("decibels", "linear power")
-    for stack in (images, [images[0], changed(images[0], tmp_path / "later.tif")]):  # dates, too
-        words = train(cities, out / "model", "--method", "ssmmrl", "--encoder", begin, images=stack)
-        refused(*words, says=("VV, VH", images[0].name, *kinds, "give images of the same processing"))
+    said = "Radar is linear power and is read in decibels: VV, VH."
+    run = jido(*pretrain(cities, tmp_path / "enc", "--json", images=[linear, cities.s2]))
+    assert said in run.err
+    assert run.json["last"]["loss"] == pytest.approx(encoder[1].json["last"]["loss"], rel=0.02)
+    assert facts(tmp_path / "enc")["radiometry"][0]["parts"][0]["kinds"] == {"decibels": True}
+    words = ("--method", "ssmmrl", "--encoder", encoder[0], "--json")
+    trained = [
+        jido(*train(cities, tmp_path / f"model{i}", *words, images=[radar, cities.s2]))
+        for i, radar in enumerate((linear, cities.s1))
+    ]
+    assert [said in run.err for run in trained] == [True, False]
+    figures = [run.json["metrics"]["oa_w"]["value"] for run in trained]
+    assert figures[0] == pytest.approx(figures[1], abs=0.05)
+
+
+@pytest.mark.parametrize("dates", [1, 2])
+def test_radar_that_is_not_calibrated_is_refused(
+    refused: Refused, cities: Cities, encoder: tuple[Path, Run], out: Path, tmp_path: Path, dates: int
+):
+    numbers = np.rint(3000 * 10 ** (read_image(cities.s1).data / 20))
+    raw = [changed(cities.s1, tmp_path / f"raw{i}.tif", data=numbers) for i in range(dates)]
+    words = train(cities, out / "model", "--method", "ssmmrl", "--encoder", encoder[0], images=raw)
+    says = ("VV, VH of raw0.tif", "uncalibrated", "decibels", "give images of the same processing")
+    refused(*words, says=says)
 
 
 def test_counts_in_place_of_reflectance_are_refused(

@@ -14,15 +14,17 @@ import pytest
 import rasterio
 import shapely
 from conftest import Refused, Run, strict_json
-from lcz_cities import OPTICAL, Cities, changed, make_cities, pretrain, said_by, train
+from lcz_cities import OPTICAL, Cities, changed, make_cities, power, pretrain, said_by, train
 
 torch = pytest.importorskip("torch", reason='jido[deep] is not installed: pip install "jido[deep]"')
 
 from jido.data import simulate_city, windows  # noqa: E402
-from jido.io import Scene, load_tensors, read_image, read_labels, write_image  # noqa: E402
+from jido.io import Scene, load_tensors, read_image, read_labels, write_image, write_labels  # noqa: E402
+from jido.labels import Labels  # noqa: E402
 from jido.methods import lcz_net, load_model  # noqa: E402
 from jido.methods.encoder_package import EncoderPackage  # noqa: E402
 from jido.methods.lcz_net import LczNetConfig, train_lcz_net  # noqa: E402
+from jido.methods.tune import Tuning  # noqa: E402
 
 HONG_KONG = Path(__file__).parents[2] / "shared" / "data" / "lcz_hongkong"
 FIGURES = {"oa", "kappa", "mcc", "f1_macro", "oa_w", "oa_u", "oa_bu"}
@@ -114,7 +116,9 @@ def test_training_keeps_the_contract(method: str, request: pytest.FixtureRequest
     for figure in run.json["metrics"].values():
         assert set(figure) == {"value", "lower", "upper"}
     assert run.json["metrics"]["oa"]["lower"] is not None
-    assert run.json["folds"] == {"kind": "polygons kept whole", "k": 3, "leaks": False, "buffer_m": 0.0}
+    folds = run.json["folds"]
+    assert (folds["kind"], folds["k"], folds["leaks"]) == ("polygons kept whole", 3, False)
+    assert folds["buffer_m"] == pytest.approx(80 * 2**0.5)  # half the diagonal of a window
     assert sorted(path.name for path in folder.iterdir()) == FILES
     said = facts(folder, "metrics.json")
     assert said["metrics"] == run.json["metrics"]
@@ -153,24 +157,22 @@ def test_no_polygon_is_judged_by_a_net_that_knows_it(cities: Cities, monkeypatch
         codes=np.concatenate([labels.codes[:1], labels.codes]),
         groups=np.array(["west", "east", *labels.groups[1:].astype(str)]),
     )
-    prepared, asked = [], []
-    prepare, tuned = lcz_net.prepare, lcz_net.LczNet.tuned
+    prepared, nets = [], []
+    prepare, probabilities = lcz_net.prepare, Tuning.probabilities
     monkeypatch.setattr(lcz_net, "prepare", lambda *a, **k: prepared.append(prepare(*a, **k)) or prepared[0])
     monkeypatch.setattr(
-        lcz_net.LczNet, "tuned", lambda self, keep, **k: asked.append(keep) or tuned(self, keep, **k)
+        Tuning, "probabilities", lambda net, which: nets.append((net, which)) or probabilities(net, which)
     )
     with Scene(cities.images) as scene:
         model = train_lcz_net(scene, halves, config=TINY.model_copy(update={"steps": 1}), folds=3)
     seen = prepared[0].windows
     assert len(set(seen.group[seen.item < 2])) == 1
-    assert len(asked) == 4
-    assert asked[-1].tolist() == list(range(len(seen)))  # that of the map knows all
-    for keep in asked[:-1]:
-        judged = np.setdiff1d(np.arange(len(seen)), keep)
-        assert len(judged)
-        assert not set(seen.group[keep]) & set(seen.group[judged])
-    told = model.evaluation["labels"]
-    assert told["merged_groups"] == 37 - len(np.unique(seen.group))
+    assert model.evaluation["labels"]["merged_groups"] == 37 - len(np.unique(seen.group))
+    assert sorted(np.concatenate([which for _, which in nets])) == list(range(len(seen)))
+    for net, which in nets:
+        assert not set(seen.group[net.train]) & set(seen.group[which])
+        apart = np.linalg.norm(seen.xy[net.train][:, None] - seen.xy[which], axis=2)
+        assert apart.min() >= 80 * 2**0.5  # no window shows the middle of a held-out cell
 
 
 def test_polygons_give_no_more_than_the_cap(cities: Cities):
@@ -201,11 +203,10 @@ def test_a_frozen_encoder_keeps_its_weights_whatever_sensors_there_are(
     frozen, moved = load_tensors(tmp_path / "model"), load_tensors(ssmmrl[0])
     assert facts(tmp_path / "model")["config"]["settings"]["sensors"] == "sentinel-2:10"
     assert not [name for name in frozen if "sentinel-1" in name]
-    learns = [name for name in begun if name.endswith(("weight", "bias"))]  # not what batches have shown
-    for name in learns:
-        assert not np.array_equal(moved[f"encoder.{name}"], begun[name]), name
+    for name, value in begun.items():  # among them what batch normalisations have seen
+        assert not np.array_equal(moved[f"encoder.{name}"], value), name
         if "sentinel-1" not in name:
-            assert np.array_equal(frozen[f"encoder.{name}"], begun[name]), name
+            assert np.array_equal(frozen[f"encoder.{name}"], value), name
 
 
 def test_a_frozen_encoder_still_learns_a_head(cities: Cities, encoder: Path):
@@ -271,14 +272,24 @@ def test_labels_and_images_that_do_not_meet_are_refused(
     refused(*train(cities, out / "model", *words, images=[empty]), says=(empty, "no data under any label"))
     says = (cities.polygons, "No polygon lies inside the image", "the same place")
     refused(*train(cities, out / "model", *words, images=cities.others), says=says)
-    small = changed(cities.s2, tmp_path / "small.tif", side=12)
-    refused(*train(cities, out / "model", *words, images=[small]), says=(cities.polygons, "2 classes"))
+    beside = tmp_path / "beside.gpkg"
+    with Scene(cities.images) as scene:
+        left, top = scene.geobox.affine.c, scene.geobox.affine.f
+        corners = [(left + 200 * i, top - 200 * j) for i in range(2) for j in range(2)]
+        squares = np.array([shapely.box(x, y - 100, x + 100, y) for x, y in corners])
+        some = read_labels(cities.polygons)
+        codes = np.resize(np.unique(some.codes)[:2], 4)[[0, 1, 1, 0]]
+        write_labels(Labels(squares, codes, np.arange(4), scene.geobox.crs, some.scheme), beside)
+    words = ("--method", "cnn", "--labels", beside)
+    says = (beside, "All labelled cells lie within 226 m", "smaller patch")
+    (tmp_path / "large.toml").write_text("patch = 32")
+    refused(*train(cities, out / "model", *words, "--folds", 2, config=tmp_path / "large.toml"), says=says)
     refused(*train(cities, out / "model", *words, "--folds", 40), says=("40 folds", "groups"))
 
 
 def test_tokens_learn_from_scratch_too(jido: Callable[..., Run], cities: Cities, tmp_path: Path):
     config = tmp_path / "tokens.toml"
-    config.write_text('steps = 2\nbatch = 8\npatch = 16\nencoder = {kind = "tokens", width = 8}')
+    config.write_text('steps = 2\nbatch = 8\npatch = 16\nencoder = {kind = "tokens", width = 32}')
     assert jido(*train(cities, tmp_path / "model", "--method", "cnn", "--quiet", config=config)).code == 0
     assert facts(tmp_path / "model")["config"]["settings"]["kind"] == "tokens"
 
@@ -397,7 +408,7 @@ def test_a_sensor_that_lacks_a_band_is_refused(
     says = ("s1.tif, s2.tif, in this order, but is given s2.tif, s1.tif",)
     refused("map", ssmmrl[0], cities.other_s2, cities.other_s1, "-o", out / "map.tif", says=says)
     says = ("decibels", "linear power", "--convert")
-    linear = changed(cities.other_s1, tmp_path / "s1.tif", data=10 ** (read_image(cities.other_s1).data / 10))
+    linear = power(cities.other_s1, tmp_path / "s1.tif")
     refused("map", ssmmrl[0], linear, cities.other_s2, "-o", out / "map.tif", says=says)
 
 

@@ -18,7 +18,7 @@ from pydantic import Field, PositiveInt
 from jido.data.pool import Pool
 from jido.data.stack import stack_of
 from jido.data.windows import LabelledWindows, draw_windows, labelled_windows, window_side
-from jido.errors import LabelsError, ModelError
+from jido.errors import FoldsError, LabelsError, ModelError
 from jido.geo import cell_stride, coarser, pixel_size_m
 from jido.io import Progress, Scene, describe_scene
 from jido.labels import Folds, Labels, cap_per_group, group_kfold, require_trainable
@@ -184,7 +184,7 @@ def train_lcz_net(
 
     Raises:
         LabelsError: with one class only, or no label inside the image, or those of one class only.
-        FoldsError: with fewer polygons than folds.
+        FoldsError: with fewer polygons than folds, or all of them in one place.
         ModelError: when the encoder does not fit the images.
     """
     config = config or LczNetConfig()
@@ -195,6 +195,11 @@ def train_lcz_net(
     split = apart(group_kfold(windows.group, windows.y, k=folds, seed=config.seed), windows, scene)
     held = np.zeros((len(windows), ready.classes), dtype=np.float32)
     for i, (train, test) in enumerate(split, start=1):
+        if not len(train):
+            raise FoldsError(
+                f"All labelled cells lie within {split.buffer:.0f} m of those of fold {i}, so their windows "
+                "show each other: draw polygons in more places, or take a smaller patch."
+            )
         held[test] = ready.tuned(train).probabilities(test)
         if progress:
             progress("judging on folds", i, split.k + 1)

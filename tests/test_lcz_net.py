@@ -19,6 +19,7 @@ from lcz_cities import OPTICAL, Cities, changed, make_cities, power, pretrain, s
 torch = pytest.importorskip("torch", reason='jido[deep] is not installed: pip install "jido[deep]"')
 
 from jido.data import simulate_city, windows  # noqa: E402
+from jido.data.pool import Pool  # noqa: E402
 from jido.io import Scene, load_tensors, read_image, read_labels, write_image, write_labels  # noqa: E402
 from jido.labels import Labels  # noqa: E402
 from jido.methods import lcz_net, load_model  # noqa: E402
@@ -40,6 +41,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page of a map takes longer than these maps."""
+    monkeypatch.setattr("jido.maps.engine.html_report", lambda *_: "")
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +84,8 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[Path,
     city = simulate_city(0, cells=48)
     images = folder / "s1.tif", folder / "s2.tif"
     write_image(city.radar, images[0])
-    write_image(city.optical, images[1])
-    config = LczNetConfig(patch=16, steps=80, batch=32, encoder={"width": 8, "kernels": 2})
+    write_image(city.optical.select(OPTICAL), images[1])
+    config = LczNetConfig(patch=16, steps=40, batch=32, encoder={"width": 8, "kernels": 2})
     with Scene(images) as scene:
         train_lcz_net(scene, city.polygons(60, seed=0), config=config, folds=2).save(folder / "model")
     return folder / "model", images, city.lcz
@@ -117,7 +124,7 @@ def test_training_keeps_the_contract(method: str, request: pytest.FixtureRequest
         assert set(figure) == {"value", "lower", "upper"}
     assert run.json["metrics"]["oa"]["lower"] is not None
     folds = run.json["folds"]
-    assert (folds["kind"], folds["k"], folds["leaks"]) == ("polygons kept whole", 3, False)
+    assert (folds["kind"], folds["k"], folds["leaks"]) == ("polygons kept whole", 2, False)
     assert folds["buffer_m"] == pytest.approx(80 * 2**0.5)  # half the diagonal of a window
     assert sorted(path.name for path in folder.iterdir()) == FILES
     said = facts(folder, "metrics.json")
@@ -132,14 +139,14 @@ def test_training_keeps_the_contract(method: str, request: pytest.FixtureRequest
     config = facts(folder)
     assert (config["method"], config["stride"], config["halo"]) == ("net", 10, 3)
     assert [band["name"] for band in config["bands"]] == ["VV", "VH", *OPTICAL]
-    assert config["config"]["settings"]["sensors"] == "sentinel-1:2 sentinel-2:10"
+    assert config["config"]["settings"]["sensors"] == "sentinel-1:2 sentinel-2:4"
 
 
 def test_agreement_of_each_polygon_adds_up_to_the_accuracy(cnn: tuple[Path, Run]):
     said = facts(cnn[0], "metrics.json")
     rows = said["polygons"]
     assert sorted(row["item"] for row in rows) == list(range(36))
-    assert {row["fold"] for row in rows} == {0, 1, 2}
+    assert {row["fold"] for row in rows} == {0, 1}
     assert all(a["agreement"] <= b["agreement"] for a, b in pairwise(rows))
     right, cells = (sum(row["agreement"] ** i * row["cells"] for row in rows) for i in (1, 0))
     assert right / cells == pytest.approx(said["metrics"]["oa"]["value"], abs=1e-3)
@@ -157,14 +164,16 @@ def test_no_polygon_is_judged_by_a_net_that_knows_it(cities: Cities, monkeypatch
         codes=np.concatenate([labels.codes[:1], labels.codes]),
         groups=np.array(["west", "east", *labels.groups[1:].astype(str)]),
     )
-    prepared, nets = [], []
+    prepared, nets, told = [], [], []
     prepare, probabilities = lcz_net.prepare, Tuning.probabilities
     monkeypatch.setattr(lcz_net, "prepare", lambda *a, **k: prepared.append(prepare(*a, **k)) or prepared[0])
     monkeypatch.setattr(
         Tuning, "probabilities", lambda net, which: nets.append((net, which)) or probabilities(net, which)
     )
     with Scene(cities.images) as scene:
-        model = train_lcz_net(scene, halves, config=TINY.model_copy(update={"steps": 1}), folds=3)
+        config = TINY.model_copy(update={"steps": 1})
+        model = train_lcz_net(scene, halves, config=config, folds=2, progress=lambda *a: told.append(a))
+    assert told[-3:] == [("judging on folds", i, 3) for i in (1, 2, 3)]  # the last one is for the map
     seen = prepared[0].windows
     assert len(set(seen.group[seen.item < 2])) == 1
     assert model.evaluation["labels"]["merged_groups"] == 37 - len(np.unique(seen.group))
@@ -175,13 +184,16 @@ def test_no_polygon_is_judged_by_a_net_that_knows_it(cities: Cities, monkeypatch
         assert apart.min() >= 80 * 2**0.5  # no window shows the middle of a held-out cell
 
 
-def test_polygons_give_no_more_than_the_cap(cities: Cities):
+def test_a_net_sees_what_it_is_given_and_no_more_of_a_polygon_than_the_cap(
+    cities: Cities, monkeypatch: pytest.MonkeyPatch
+):
     with Scene(cities.images) as scene:
         ready = lcz_net.prepare(scene, read_labels(cities.polygons), TINY)
     ready = replace(ready, config=TINY.model_copy(update={"max_cells_per_polygon": 3, "steps": 1}))
-    keep = np.arange(0, len(ready.windows), 2)
+    keep, read, patches = np.arange(0, len(ready.windows), 2), [], Pool.patches
+    monkeypatch.setattr(Pool, "patches", lambda pool, which: read.append(which) or patches(pool, which))
     drawn = ready.tuned(keep).train
-    assert set(drawn) <= set(keep)
+    assert set(np.concatenate(read)) <= set(drawn) <= set(keep)
     held = np.bincount(ready.windows.item[keep], minlength=36)
     assert np.bincount(ready.windows.item[drawn], minlength=36).tolist() == np.minimum(held, 3).tolist()
 
@@ -201,7 +213,7 @@ def test_a_frozen_encoder_keeps_its_weights_whatever_sensors_there_are(
     assert jido(*train(cities, tmp_path / "model", *words, images=[cities.s2])).code == 0
     begun = EncoderPackage.load(encoder).weights
     frozen, moved = load_tensors(tmp_path / "model"), load_tensors(ssmmrl[0])
-    assert facts(tmp_path / "model")["config"]["settings"]["sensors"] == "sentinel-2:10"
+    assert facts(tmp_path / "model")["config"]["settings"]["sensors"] == "sentinel-2:4"
     assert not [name for name in frozen if "sentinel-1" in name]
     for name, value in begun.items():  # among them what batch normalisations have seen
         assert not np.array_equal(moved[f"encoder.{name}"], value), name
@@ -267,7 +279,7 @@ def test_wrong_settings_are_refused(
 def test_labels_and_images_that_do_not_meet_are_refused(
     refused: Refused, cities: Cities, out: Path, tmp_path: Path
 ):
-    empty = changed(cities.s2, tmp_path / "empty.tif", data=np.full((10, 320, 320), np.nan))
+    empty = changed(cities.s2, tmp_path / "empty.tif", data=np.full((4, 320, 320), np.nan))
     words = ("--method", "cnn")
     refused(*train(cities, out / "model", *words, images=[empty]), says=(empty, "no data under any label"))
     says = (cities.polygons, "No polygon lies inside the image", "the same place")
@@ -289,7 +301,7 @@ def test_labels_and_images_that_do_not_meet_are_refused(
 
 def test_tokens_learn_from_scratch_too(jido: Callable[..., Run], cities: Cities, tmp_path: Path):
     config = tmp_path / "tokens.toml"
-    config.write_text('steps = 2\nbatch = 8\npatch = 16\nencoder = {kind = "tokens", width = 32}')
+    config.write_text('steps = 2\nbatch = 8\npatch = 16\nencoder = {kind = "tokens", width = 32, depth = 1}')
     assert jido(*train(cities, tmp_path / "model", "--method", "cnn", "--quiet", config=config)).code == 0
     assert facts(tmp_path / "model")["config"]["settings"]["kind"] == "tokens"
 
@@ -328,6 +340,7 @@ def test_no_window_sees_what_is_to_be_avoided(cities: Cities):
 # -- maps --------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_net_beats_chance_on_held_out_polygons_and_on_the_map(
     jido: Callable[..., Run], learned: tuple[Path, tuple[Path, Path], np.ndarray], tmp_path: Path
 ):
@@ -335,7 +348,7 @@ def test_a_net_beats_chance_on_held_out_polygons_and_on_the_map(
     said = facts(model, "metrics.json")
     confusion = np.array(said["confusion"])
     largest = confusion.sum(1).max() / confusion.sum()
-    assert said["metrics"]["oa"]["value"] > largest + 0.08
+    assert said["metrics"]["oa"]["value"] > largest + 0.1
     assert said["metrics"]["kappa"]["value"] > 0.15
     assert said["metrics"]["oa_bu"]["value"] > 0.75
     for sensors in (images, images[1:]):
@@ -355,6 +368,7 @@ def town_two(cities: Cities, ssmmrl: tuple[Path, Run], tmp_path_factory: pytest.
     return path
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_another_city_is_mapped_and_the_package_verified(
     jido: Callable[..., Run], cities: Cities, ssmmrl: tuple[Path, Run], town_two: Path, tmp_path: Path
 ):
@@ -371,6 +385,7 @@ def test_another_city_is_mapped_and_the_package_verified(
     assert jido("model", "verify", ssmmrl[0], "--json").json["difference"] == 0
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_sensor_may_be_missing_and_counts_as_nodata(
     jido: Callable[..., Run], cities: Cities, ssmmrl: tuple[Path, Run], town_two: Path, tmp_path: Path
 ):
@@ -400,8 +415,8 @@ def test_a_sensor_that_lacks_a_band_is_refused(
     lacking = changed(cities.other_s2, tmp_path / "s2.tif", bands=OPTICAL[:-1])
     alone = changed(cities.other_s1, tmp_path / "vv.tif", bands=("VV",))
     for images, bands in (
-        ((cities.other_s1, lacking), "reads bands B12 that"),
-        ((lacking,), "reads bands VV, VH, B12 that"),
+        ((cities.other_s1, lacking), "reads bands B11 that"),
+        ((lacking,), "reads bands VV, VH, B11 that"),
         ((alone, cities.other_s2), "reads bands VH that"),
     ):
         refused("map", ssmmrl[0], *images, "-o", out / "map.tif", says=(ssmmrl[0], bands, "are missing"))
@@ -412,6 +427,7 @@ def test_a_sensor_that_lacks_a_band_is_refused(
     refused("map", ssmmrl[0], linear, cities.other_s2, "-o", out / "map.tif", says=says)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_model_of_one_sensor_needs_it(
     jido: Callable[..., Run], refused: Refused, cities: Cities, out: Path, tmp_path: Path
 ):
@@ -426,6 +442,7 @@ def test_a_model_of_one_sensor_needs_it(
     assert "without" not in run.err
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_model_of_two_dates_maps_two_dates(
     jido: Callable[..., Run], refused: Refused, cities: Cities, encoder: Path, out: Path, tmp_path: Path
 ):
@@ -452,10 +469,10 @@ def test_a_date_without_data_counts_for_nothing(cities: Cities, tmp_path: Path):
         model = train_lcz_net(scene, read_labels(cities.polygons), config=config, folds=2)
         pixels = scene.read().data[:, :56, :56]
     mean, sd = (np.array(one, np.float32)[:, None, None] for one in (model.config.mean, model.config.sd))
-    one = (pixels[:10] - mean[:10]) / sd[:10]
+    one = (pixels[:4] - mean[:4]) / sd[:4]
     twice = np.concatenate([one, one]) * sd + mean  # each date is normalised by itself
     alone = twice.copy()
-    alone[10:] = np.nan
+    alone[4:] = np.nan
     said, same, other = (model.predict(image[None]) for image in (alone, twice, pixels))
     np.testing.assert_allclose(said, same, atol=1e-5)
     assert np.abs(said - other).max() > 1e-4
@@ -464,12 +481,13 @@ def test_a_date_without_data_counts_for_nothing(cities: Cities, tmp_path: Path):
 # -- real images -------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_hong_kong_from_encoder_to_map(jido: Callable[..., Run], tmp_path: Path):
     if not HONG_KONG.is_dir():
         pytest.skip("the Hong Kong data are not there")
     dates = [HONG_KONG / "landsat8_2013-11-29.tif", HONG_KONG / "landsat8_2014-10-15.tif"]
     words = ("--preset", "smoke", "--json", "--quiet")
-    run = jido("lcz", "pretrain", *dates, "-o", tmp_path / "enc", *words)
+    run = jido("lcz", "pretrain", *dates, "-o", tmp_path / "enc", "--epochs", 1, *words)
     assert run.code == 0
     assert all(np.isfinite(value) for value in run.json["last"].values())
     assert (facts(tmp_path / "enc")["side"], facts(tmp_path / "enc")["sensors"]) == (9, {"landsat-8": 9})

@@ -22,6 +22,7 @@ from jido.data import simulate_city, windows  # noqa: E402
 from jido.data.pool import Pool  # noqa: E402
 from jido.io import Scene, load_tensors, read_image, read_labels, write_image, write_labels  # noqa: E402
 from jido.labels import Labels  # noqa: E402
+from jido.maps.report import statement  # noqa: E402
 from jido.methods import lcz_net, load_model  # noqa: E402
 from jido.methods.encoder_package import EncoderPackage  # noqa: E402
 from jido.methods.lcz_net import LczNetConfig, train_lcz_net  # noqa: E402
@@ -507,3 +508,11 @@ def test_hong_kong_from_encoder_to_map(jido: Callable[..., Run], tmp_path: Path)
     assert len(np.unique(classes)) > 1
     assert load_model(tmp_path / "model").pixel_m == (100, 100)
     json.loads((tmp_path / "map.report.json").read_text())
+
+
+@pytest.mark.parametrize("saw", [True, False])
+def test_a_report_says_when_the_encoder_has_seen_the_images(saw):
+    figures = {"value": 0.7, "lower": 0.6, "upper": 0.8}
+    folds = {"k": 5, "kind": "polygons kept whole"}
+    evaluation = {"folds": folds, "metrics": {"oa": figures}, "groups": 50, "encoder": {"saw_images": saw}}
+    assert ("transductive" in statement(evaluation)) == saw

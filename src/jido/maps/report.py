@@ -135,9 +135,11 @@ def statement(evaluation: dict[str, Any]) -> str:
         on, kind = judged_on(evaluation), folds["kind"]
         how = f"; split: {kind}" if "(" in kind else f" ({kind})"
         return f"{NAMES[name]} {text(metrics[name])}, judged on {on}: {groups}{how}."
+    seen = evaluation.get("encoder", {}).get("saw_images")
+    more = " Its encoder has seen these images, without labels (transductive)." if seen else ""
     return (
         f"{NAMES[name]} {text(metrics[name])} on {groups} of labels, each judged by "
-        f"a model that had not seen it ({folds['k']} folds, {folds['kind']})."
+        f"a model that had not seen it ({folds['k']} folds, {folds['kind']}).{more}"
     )
 
 

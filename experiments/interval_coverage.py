@@ -51,7 +51,7 @@ def samples_of(city: City, labels: Labels, config: ForestConfig) -> tuple[np.nda
     at, affine = np.flatnonzero(item >= 0), city.grid.affine
     x, y = affine.c + affine.a * (at % side + 0.5), affine.f + affine.e * (at // side + 0.5)
     place, xy = labels.scheme.index(labels.codes[item[at]]), np.column_stack([x, y])
-    return features, at, Samples(features[at], place, item[at], labels.groups[item[at]], xy)
+    return features, at, Samples(features[at], y=place, item=item[at], group=labels.groups[item[at]], xy=xy)
 
 
 def judge(seed: int, *, cells: int, polygons: tuple[int, int], trees: int, new: int) -> dict[str, Any]:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import signal
+import subprocess
+import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +46,35 @@ def held(folder: Path) -> dict[str, bytes | None]:
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
     }
+
+
+def said_by(*words: object) -> Run:
+    """The command line outside of a test."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        redirect_stdout(io.StringIO()) as out,
+        redirect_stderr(io.StringIO()) as err,
+    ):
+        patch.setattr("sys.argv", ["jido", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    return Run(int(end.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def interrupted(command: tuple[object, ...], checkpoint: Path, *, first: str = "") -> Run:
+    """A process of its own that is told to stop as soon as there is a checkpoint; ``first`` it runs that."""
+    program = [sys.executable, "-c", f"{first}; from jido.cli import main; main()".lstrip("; ")]
+    program += map(str, command)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(program, env=os.environ | {"OMP_NUM_THREADS": "1"}, **pipes) as process:
+        while process.poll() is None and not checkpoint.exists():
+            time.sleep(0.002)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    return Run(process.returncode, out, err)
 
 
 Refused = Callable[..., None]

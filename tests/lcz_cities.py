@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import signal
 from collections.abc import Iterable, Sequence
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pytest
 from affine import Affine
-from conftest import Run
 from odc.geo.geobox import GeoBox
 
-from jido.cli import main
 from jido.data import simulate_city
 from jido.geo import Raster
 from jido.io import read_image, write_image, write_labels
@@ -120,19 +114,3 @@ def train(
     """The words of ``jido lcz train``, of a tiny net."""
     return ("lcz", "train", *(images or cities.images), "--labels", cities.polygons, "-o", output,
             "--folds", 2, "--config", config or cities.tiny_train, *options)  # fmt: skip
-
-
-def said_by(*words: object) -> Run:
-    """The command line outside of a test."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        redirect_stdout(io.StringIO()) as out,
-        redirect_stderr(io.StringIO()) as err,
-    ):
-        patch.setattr("sys.argv", ["jido", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    return Run(int(end.value.code or 0), out.getvalue(), err.getvalue())

@@ -155,7 +155,7 @@ def samples_of(n=240, groups=24, seed=0):
     features = rng.normal(0, 1, (n, 4)).astype(np.float32)
     features[:, 0] += y
     features[rng.random(n) < 0.05, 1] = NAN
-    return Samples(features, y, group, group.astype(str), np.zeros((n, 2)))
+    return Samples(features, y=y, item=group, group=group.astype(str), xy=np.zeros((n, 2)))
 
 
 def test_seed_decides():
@@ -464,10 +464,10 @@ def test_a_missing_file_of_settings_is_said(tmp_path):
 def touching(xy, y, group):
     samples = Samples(
         np.zeros((len(y), 1), np.float32),
-        np.array(y),
-        np.arange(len(y)),
-        np.array(group),
-        np.array(xy, float),
+        y=np.array(y),
+        item=np.arange(len(y)),
+        group=np.array(group),
+        xy=np.array(xy, float),
     )
     grid = GeoBox((10, 10), Affine(100, 0, 0, 0, -100, 1000), "EPSG:32649")
     return touching_groups(samples, grid).tolist()

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from conftest import Refused, Run, strict_json
-from lcz_cities import OPTICAL, Cities, changed, make_cities, power, pretrain, said_by, train
+from conftest import Refused, Run, said_by, strict_json
+from lcz_cities import OPTICAL, Cities, changed, make_cities, power, pretrain, train
 
 torch = pytest.importorskip("torch", reason='jido[deep] is not installed: pip install "jido[deep]"')
 

@@ -37,7 +37,7 @@ def model():
     image = rng.uniform(0, 1, (3, 40, 40)).astype(np.float32)
     features = cell_features(image, BANDS, config, 10).reshape(-1, 16).T
     y = lcz_scheme().index(np.repeat(CODES, 4))
-    samples = Samples(features, y, np.arange(16), np.arange(16), np.zeros((16, 2)))
+    samples = Samples(features, y=y, item=np.arange(16), group=np.arange(16), xy=np.zeros((16, 2)))
     squares = np.array(
         [
             *shapely.box([113.9, 114.0], 22.2, [113.95, 114.05], 22.3),

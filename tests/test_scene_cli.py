@@ -7,12 +7,8 @@ import io
 import os
 import re
 import signal
-import subprocess
-import sys
-import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,12 +16,11 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from conftest import Refused, Run, held, strict_json
+from conftest import Refused, Run, held, interrupted, said_by, strict_json
 from PIL import Image
 
 torch = pytest.importorskip("torch", reason='jido[deep] is not installed: pip install "jido[deep]"')
 
-from jido.cli import main  # noqa: E402
 from jido.geo import Band  # noqa: E402
 from jido.io import working_folder  # noqa: E402
 from jido.labels import named_scheme  # noqa: E402
@@ -155,22 +150,6 @@ def words(
     """The words of ``jido scene train``, of the PNG unless others are given."""
     return ("scene", "train", given or pictures.png, "-o", output, "--preset", "smoke",
             "--config", pictures.config, *options)  # fmt: skip
-
-
-def said_by(*command: object) -> Run:
-    """The command line outside of a test."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        redirect_stdout(io.StringIO()) as out,
-        redirect_stderr(io.StringIO()) as err,
-    ):
-        patch.setattr("sys.argv", ["jido", *map(str, command)])
-        with pytest.raises(SystemExit) as end:
-            main()
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    return Run(int(end.value.code or 0), out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -556,18 +535,10 @@ def test_a_process_that_is_stopped_leaves_what_it_has_done(
     jido: Callable[..., Run], pictures: Pictures, plain: tuple[Path, Run], tmp_path: Path
 ):
     command = words(pictures, tmp_path / "m", "--json")
-    often = "import jido.methods.scene as s; s.SAVING = 1e9; from jido.cli import main; main()"
-    program = [sys.executable, "-c", often, *map(str, command)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    checkpoint = tmp_path / ".m.run" / "scene.pt"
-    with subprocess.Popen(program, env=os.environ | {"OMP_NUM_THREADS": "1"}, **pipes) as process:
-        while process.poll() is None and not checkpoint.exists():
-            time.sleep(0.002)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == STOPPED
-    assert list(strict_json(out)) == ["error"]
-    assert "the same command goes on with it" in err
+    often = "import jido.methods.scene as s; s.SAVING = 1e9"
+    run = interrupted(command, tmp_path / ".m.run" / "scene.pt", first=often)
+    assert (run.code, list(run.json)) == (STOPPED, ["error"])
+    assert "the same command goes on with it" in run.err
     assert [path.name for path in tmp_path.iterdir()] == [".m.run"]
     assert_undisturbed(jido(*command), tmp_path / "m", plain)
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,11 +18,10 @@ import pandas
 import pytest
 import rasterio
 import shapely
-from conftest import Refused, Run, strict_json
+from conftest import Refused, Run, interrupted, said_by, strict_json
 
 torch = pytest.importorskip("torch", reason='jido[deep] is not installed: pip install "jido[deep]"')
 
-from jido.cli import main  # noqa: E402
 from jido.data import Fields, simulate_fields, write_fields  # noqa: E402
 from jido.data.cutting import cut_tiles  # noqa: E402
 from jido.data.splits import PARTS, split_tiles  # noqa: E402
@@ -129,18 +125,7 @@ def from_masks(sheets: Sheets, **changed: list[Path] | None) -> dict[str, list[P
 def trained(sheets: Sheets, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
     """A model trained by the command line with all its figures, and what the command said."""
     output = tmp_path_factory.mktemp("trained") / "model"
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        redirect_stdout(io.StringIO()) as out,
-        redirect_stderr(io.StringIO()) as err,
-    ):
-        patch.setattr("sys.argv", ["jido", *map(str, words(sheets, output, "--json"))])
-        with pytest.raises(SystemExit) as end:
-            main()
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    return output, Run(int(end.value.code or 0), out.getvalue(), err.getvalue())
+    return output, said_by(*words(sheets, output, "--json"))
 
 
 @pytest.fixture
@@ -472,17 +457,9 @@ def test_a_process_that_is_stopped_leaves_what_it_has_done(
     jido: Callable[..., Run], sheets: Sheets, trained: tuple[Path, Run], tmp_path: Path
 ):
     command = words(sheets, tmp_path / "m", "--json")
-    program = [sys.executable, "-c", "from jido.cli import main; main()", *map(str, command)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    checkpoint = tmp_path / ".m.run" / "stage1.pt"
-    with subprocess.Popen(program, env=os.environ | {"OMP_NUM_THREADS": "1"}, **pipes) as process:
-        while process.poll() is None and not checkpoint.exists():
-            time.sleep(0.002)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == STOPPED
-    assert list(strict_json(out)) == ["error"]
-    assert "the same command goes on with it" in err
+    run = interrupted(command, tmp_path / ".m.run" / "stage1.pt")
+    assert (run.code, list(run.json)) == (STOPPED, ["error"])
+    assert "the same command goes on with it" in run.err
     assert [path.name for path in tmp_path.iterdir()] == [".m.run"]
     assert_undisturbed(jido(*command), tmp_path / "m", trained)
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jido.data.labelled import LabelledCells, whole_cells
 from jido.data.stack import Stack, stack_of
 from jido.errors import ImageError, LabelsError
-from jido.geo import cell_stride, coarser, lattice, pixel_size_m
+from jido.geo import lattice, pixel_size_m
 from jido.geo.raster import Window
 from jido.io import Progress, Scene
 from jido.labels import Labels, cap_per_group
@@ -122,20 +123,8 @@ def _best_seen(images: np.ndarray, stack: Stack) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledWindows(Windows):
-    """Windows around labelled cells.
-
-    Args:
-        y: (N,) place of the class in the scheme.
-        item: (N,) place of the label that a cell comes from.
-        group: (N,) what must not be split.
-        xy: (N, 2) cell centres in the CRS of the image.
-    """
-
-    y: np.ndarray
-    item: np.ndarray
-    group: np.ndarray
-    xy: np.ndarray
+class LabelledWindows(LabelledCells, Windows):
+    """Windows around labelled cells."""
 
 
 def labelled_windows(
@@ -163,12 +152,8 @@ def labelled_windows(
         ImageError: when the image is smaller than a cell, or no labelled cell has data.
         LabelsError: when no label lies inside the image.
     """
-    pixel_m = pixel_size_m(scene.geobox)
-    stride = cell_stride(pixel_m, cell_m)
-    side = side or window_side(pixel_m, stride)
-    grid = coarser(scene.geobox, stride)
-    if 0 in tuple(grid.shape):
-        raise ImageError(f"{scene.paths[0]} is smaller than one cell of {cell_m:g} m.")
+    stride, grid = whole_cells(scene, cell_m)
+    side = side or window_side(pixel_size_m(scene.geobox), stride)
     item = labels.to_crs(grid.crs).burn(grid).item
     rows, cols = np.nonzero(item >= 0)
     if not len(rows):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -13,17 +12,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from jido.data.labelled import LabelledCells, whole_cells
 from jido.errors import ImageError, LabelsError
 from jido.geo import (
     INDICES,
     Band,
     block_mean_sd,
-    cell_stride,
     coarse_valid,
-    coarser,
     lattice,
     neighbourhood_mean_sd,
-    pixel_size_m,
     scaled,
 )
 from jido.io import Progress, Scene
@@ -103,22 +100,10 @@ def cell_features(data: np.ndarray, bands: Sequence[Band], config: CellConfig, s
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
-    """Labelled cells of a scene.
-
-    Args:
-        features: float32 (n, F).
-        y: (n,) place of the class in the scheme.
-        item: (n,) place of the label that a cell comes from.
-        group: (n,) what must not be split.
-        xy: (n, 2) cell centres in the CRS of the image.
-    """
+class Samples(LabelledCells):
+    """Features float32 (n, F) of labelled cells."""
 
     features: np.ndarray
-    y: np.ndarray
-    item: np.ndarray
-    group: np.ndarray
-    xy: np.ndarray
 
 
 def sample_cells(
@@ -130,10 +115,7 @@ def sample_cells(
         ImageError: when the image is smaller than a cell, or no labelled cell has data.
         LabelsError: when no label lies inside the image.
     """
-    stride = cell_stride(pixel_size_m(scene.geobox), config.cell)
-    grid = coarser(scene.geobox, stride)
-    if 0 in tuple(grid.shape):
-        raise ImageError(f"{scene.paths[0]} is smaller than one cell of {config.cell:g} m.")
+    stride, grid = whole_cells(scene, config.cell)
     shape = (grid.shape.y * stride, grid.shape.x * stride)
     halo = max(config.radii, default=0) * stride
     tiles = list(lattice(shape, tile=max(TILE // stride, 1) * stride, halo=halo))
@@ -161,7 +143,9 @@ def sample_cells(
         raise ImageError(
             f"{scene.paths[0]} has no data under any label (all nodata there): use images that cover them."
         )
-    return Samples(features, labels.scheme.index(labels.codes[item]), item, labels.groups[item], xy)
+    return Samples(
+        features, y=labels.scheme.index(labels.codes[item]), item=item, group=labels.groups[item], xy=xy
+    )
 
 
 def _centres(grid: GeoBox, rows: np.ndarray, cols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -169,19 +153,6 @@ def _centres(grid: GeoBox, rows: np.ndarray, cols: np.ndarray) -> tuple[np.ndarr
     a = grid.affine
     x, y = cols + 0.5, rows + 0.5
     return a.a * x + a.b * y + a.c, a.d * x + a.e * y + a.f
-
-
-class LabelledCells(Protocol):
-    """Labelled cells of a scene, whatever a method sees of them."""
-
-    @property
-    def y(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def item(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def group(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def xy(self) -> np.ndarray: ...  # noqa: D102
 
 
 def touching_groups(samples: LabelledCells, grid: GeoBox) -> np.ndarray:

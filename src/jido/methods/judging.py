@@ -8,8 +8,8 @@ import numpy as np
 import shapely
 from odc.geo import CRS
 
+from jido.data.labelled import LabelledCells
 from jido.labels import ClassScheme, Folds, Labels
-from jido.methods.cells import LabelledCells
 from jido.stats import accept_threshold, judged
 
 ACCEPTED_ERROR = 0.10

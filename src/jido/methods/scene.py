@@ -311,16 +311,9 @@ class SceneTraining:
         Raises:
             ModelError: when it cannot be read.
         """
-        import torch
-
-        try:
-            held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-            if held["extra"]["key"] != self.key:
-                LOG.warning("The training is begun anew: settings or images have changed.")
-                return
-            extra = self.learner.load(path)
-        except Exception as err:
-            raise ModelError(f"{path} cannot be read ({err}): begin again with --restart.") from err
+        extra = self.learner.resume(path, self.key)
+        if extra is None:
+            return
         self.rows, self.best, self.class_weights = (extra[k] for k in ("rows", "best", "class_weights"))
         self.learner.loss = self._loss().to(self.learner.device)
 

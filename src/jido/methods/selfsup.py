@@ -315,16 +315,8 @@ class Pretraining:
         Raises:
             ModelError: when it cannot be read.
         """
-        import torch
-
-        try:
-            held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-            if held["extra"]["key"] != self.key:
-                LOG.warning("The training is begun anew: settings or images have changed.")
-                return
-            self.rows = self.learner.load(path)["rows"]
-        except Exception as err:
-            raise ModelError(f"{path} cannot be read ({err}): begin again with --restart.") from err
+        if extra := self.learner.resume(path, self.key):
+            self.rows = extra["rows"]
 
 
 def token_settings(side: int, residual: Mapping[str, Setting]) -> dict[str, Setting]:

@@ -20,10 +20,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from jido.errors import ModelError
 from jido.io import keep_memory
 from jido.nets.blocks import Net, folded
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would announce every net
+
+LOG = logging.getLogger("jido")
 
 Precision = Literal["fp32", "bf16"]
 Batch = tuple[Tensor, Tensor]
@@ -178,6 +181,25 @@ class Learner:
         self.epoch, self.steps, self.scale = state["epoch"], state["steps"], state["scale"]
         self._quick = None
         return state["extra"]
+
+    def resume(self, path: Path, key: str) -> dict[str, Any] | None:
+        """Go on from a file of :meth:`save`, unless it is of another training; gives its ``extra``.
+
+        Args:
+            path: the file.
+            key: of this training; the one that was saved must be the same.
+
+        Raises:
+            ModelError: when the file cannot be read.
+        """
+        try:
+            held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            if held["extra"]["key"] != key:
+                LOG.warning("The training is begun anew: settings or images have changed.")
+                return None
+            return self.load(path)
+        except Exception as err:
+            raise ModelError(f"{path} cannot be read ({err}): begin again with --restart.") from err
 
 
 def train(

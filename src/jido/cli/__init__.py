@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from jido.cli import assess, demo, doctor, labels, lcz, mapping, model, polygons, scene, segment
+from jido.cli import assess, demo, doctor, indicator, labels, lcz, mapping, model, polygons, scene, segment
 from jido.errors import JidoError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("doctor")(doctor.doctor)
 app.command("map")(mapping.map_)
 app.command("assess")(assess.assess)
 app.command("polygons")(polygons.polygons)
+app.add_typer(indicator.app, name="indicator")
 app.add_typer(labels.app, name="labels")
 app.add_typer(lcz.app, name="lcz")
 app.add_typer(model.app, name="model")

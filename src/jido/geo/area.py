@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -65,11 +66,17 @@ def _divided(polygons: np.ndarray, longest: float) -> np.ndarray:
     return divided
 
 
+@functools.lru_cache(maxsize=8)
+def _to_degrees(crs: CRS, a: float, b: float) -> Transformer:
+    """Longitude and latitude on the ellipsoid of a CRS; takes as long to make as thousands of points."""
+    # without a datum nothing is shifted, and degrees are degrees also where the CRS counts in grads
+    degrees = CRS.from_dict({"proj": "longlat", "a": a, "b": b})
+    return Transformer.from_crs(crs, degrees, always_xy=True)
+
+
 def _strips(xy: np.ndarray, crs: CRS, geod: Geod) -> tuple[np.ndarray, np.ndarray]:
     """From each point to the next: the way east in radians, and ∫ q dlon (a²/2 of it lies below)."""
-    # without a datum nothing is shifted, and degrees are degrees also where the CRS counts in grads
-    degrees = CRS.from_dict({"proj": "longlat", "a": geod.a, "b": geod.b})
-    transform = Transformer.from_crs(crs, degrees, always_xy=True).transform
+    transform = _to_degrees(crs, geod.a, geod.b).transform
     lon, lat = np.radians(transform(*xy.T))
     middle_lon, middle_lat = np.radians(transform(*(xy[1:] + xy[:-1]).T / 2))
     east, half = _wrapped(np.diff(lon)), _wrapped(middle_lon - lon[:-1])

@@ -124,6 +124,7 @@ class Scene:
         paths: image files; order gives the order of the bands.
         crs: CRS of images that carry none, ``EPSG:32649``.
         resample: one of :data:`RESAMPLING`, for images on other grids.
+        like: the grid itself, instead of that of the first image.
         place_needed: refuse an image without CRS; else its grid has none and its own transform, which
             for a plain JPEG or PNG counts pixels.
 
@@ -138,6 +139,7 @@ class Scene:
         *,
         crs: str | None = None,
         resample: str | None = None,
+        like: GeoBox | None = None,
         place_needed: bool = True,
     ) -> None:
         if not paths:
@@ -145,13 +147,14 @@ class Scene:
         if resample is not None and resample not in RESAMPLING:
             raise ImageError(f"--resample {resample!r} is not one of {', '.join(RESAMPLING)}.")
         self.paths = [Path(p) for p in paths]
-        self._recipe = ([str(path.resolve()) for path in self.paths], crs, resample, place_needed)
+        self._recipe = ([str(path.resolve()) for path in self.paths], crs, resample, like, place_needed)
         self.notes: list[str] = []
         self.conversions: dict[str, Conversion] = {}
         self._stack = ExitStack()
         try:
             self._files = [self._open(path, crs, place_needed) for path in self.paths]
-            self.geobox = _grid(self._files[0], crs)
+            self.geobox = _grid(self._files[0], crs) if like is None else like
+            self._reference = str(self.paths[0]) if like is None else "the first image"
             self._read_files = sorted({file for source in self._files for file in _files_of(source)})
             self._sources = [
                 self._on_grid(s, path, crs, resample) for s, path in zip(self._files, self.paths, strict=True)
@@ -192,14 +195,16 @@ class Scene:
                 return source
         if resample is None:
             raise ImageError(
-                f"{path} lies on another grid than {self.paths[0]}: "
+                f"{path} lies on another grid than {self._reference}: "
                 f"give --resample {'|'.join(RESAMPLING)} to bring it there."
             )
         if box.crs is None or self.geobox.crs is None:
             raise ImageError(f"{path} or {self.paths[0]} has no CRS: give it with --crs EPSG:....")
         if not box.extent.to_crs(wkt(self.geobox)).intersects(self.geobox.extent):
-            raise ImageError(f"{path} shows another place than {self.paths[0]}: give images that overlap.")
-        self.notes.append(f"{path.name} was resampled ({resample}) to the grid of {self.paths[0].name}.")
+            raise ImageError(f"{path} shows another place than {self._reference}: give images that overlap.")
+        self.notes.append(
+            f"{path.name} was resampled ({resample}) to the grid of {Path(self._reference).name}."
+        )
         # without nodata or alpha what lies outside the file would be 0 and not without data
         bare = source.nodata is None and ColorInterp.alpha not in source.colorinterp
         outside = {"nodata": np.nan, "dtype": "float32"} if bare else {}
@@ -241,24 +246,23 @@ class Scene:
             ImageError: when the file is damaged or cut short there.
         """
         disk = DiskWindow.from_slices(*window)
-        planes = np.concatenate(
-            [
-                read_planes(path, source, index, disk)
-                for path, source, index in zip(self.paths, self._sources, self._planes, strict=True)
-            ]
-        )
-        return self._finished(planes, names)
+        wanted, known = set(names), iter(self.names)
+        found: dict[str, np.ndarray] = {}
+        for path, source, index in zip(self.paths, self._sources, self._planes, strict=True):
+            here = {name: plane for plane, name in zip(index, known, strict=False) if name in wanted}
+            if here:
+                found |= zip(here, read_planes(path, source, list(here.values()), disk), strict=True)
+        return self._finished(found, names, window)
 
-    def _finished(self, planes: np.ndarray, names: Sequence[str]) -> np.ndarray:
-        """All bands as they were read, (C, y, x): converted, and those of ``names`` in that order."""
-        for name, conversion in self.conversions.items():
-            planes[self.names.index(name)] = conversion.apply(planes[self.names.index(name)])
-        if tuple(names) == self.names:
-            return planes
-        here = {name: place for place, name in enumerate(self.names)}
-        chosen = planes[[here.get(name, 0) for name in names]]
-        chosen[[name not in here for name in names]] = np.nan
-        return chosen
+    def _finished(self, found: Mapping[str, np.ndarray], names: Sequence[str], window: Window) -> np.ndarray:
+        """Bands as they were read, (y, x) each: converted, in the order of ``names``."""
+        shape = (len(names), *(side.stop - side.start for side in window))
+        image = np.full(shape, np.nan, dtype=np.float32)
+        for plane, name in zip(image, names, strict=True):
+            if name in found:
+                conversion = self.conversions.get(name)
+                plane[:] = conversion.apply(found[name]) if conversion else found[name]
+        return image
 
     def converted(self, conversions: Mapping[str, Conversion]) -> Scene:
         """The same open files, read with the numbers of the named bands converted."""
@@ -331,10 +335,12 @@ def _reopened(
     paths: Sequence[str],
     crs: str | None,
     resample: str | None,
+    like: GeoBox | None,
     place_needed: bool,
     conversions: Mapping[str, Conversion],
 ) -> Scene:
-    return Scene(paths, crs=crs, resample=resample, place_needed=place_needed).converted(conversions)
+    scene = Scene(paths, crs=crs, resample=resample, like=like, place_needed=place_needed)
+    return scene.converted(conversions)
 
 
 def _files_of(source: rasterio.DatasetReader) -> set[Path]:

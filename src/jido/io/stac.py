@@ -50,6 +50,7 @@ class StacScene(Scene):
         resolution: side of a pixel in units of ``crs``.
         bounds: what to read: west, south, east, north in degrees of longitude and latitude.
         like: the grid itself, instead of ``crs``, ``resolution`` and ``bounds``.
+        day: only items of this day, as ISO text.
         resample: one of :data:`~jido.io.RESAMPLING`, for bands on other grids.
 
     Raises:
@@ -66,6 +67,7 @@ class StacScene(Scene):
         resolution: float | None = None,
         bounds: Bounds | None = None,
         like: GeoBox | None = None,
+        day: str | None = None,
         resample: str | None = None,
     ) -> None:
         if not items or not bands:
@@ -82,11 +84,12 @@ class StacScene(Scene):
             resolution=resolution,
             bounds=bounds,
             like=like,
+            day=day,
             resample=resample,
         )
         self.conversions = {}
         self._stack = ExitStack()
-        found = read_items(self.paths, bands)
+        found = [item for item in read_items(self.paths, bands) if day in (None, item.day)]
         self.geobox = like if like is not None else requested_grid(found, crs, resolution, bounds)
         self._items = [(item, place) for item in found if (place := place_on(item, self.geobox))]
         if not self._items:
@@ -133,7 +136,7 @@ class StacScene(Scene):
             np.copyto(image, fresh, where=better)
             if np.isfinite(image).all():
                 break
-        return self._finished(image, names)
+        return self._finished(dict(zip(self.names, image, strict=True)), names, window)
 
     def _read_item(self, item: StacItem, grid: GeoBox) -> np.ndarray:
         """Bands of an item on a grid, float32 (band, y, x)."""

@@ -64,6 +64,12 @@ class StacItem:
     properties: Mapping[str, Any]
 
     @property
+    def day(self) -> str:
+        """When it was seen, ``2021-07-05``; empty when it does not say so."""
+        when = self.properties.get("datetime") or self.properties.get("start_datetime") or ""
+        return str(when)[:10]
+
+    @property
     def grid(self) -> GeoBox | None:
         """The finest grid of its bands; ``None`` when one of them states none."""
         grids = [band.grid for band in self.bands if band.grid is not None]

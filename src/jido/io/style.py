@@ -7,7 +7,7 @@ complete ``.qml`` (QGIS loads it by itself; one with opacity alone would wipe th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -83,6 +83,35 @@ def qml(scheme: ClassScheme, *, band: int) -> str:
     ET.SubElement(pipe, "brightnesscontrast", brightness="0", contrast="0", gamma="1")
     ET.SubElement(pipe, "huesaturation", saturation="0", grayscaleMode="0", colorizeOn="0")
     ET.SubElement(pipe, "rasterresampler", maxOversampling="2")
+    ET.SubElement(root, "blendMode").text = "0"
+    ET.indent(root)
+    return "<!DOCTYPE qgis>\n" + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def ramp_qml(colours: Mapping[float, str], *, band: int) -> str:
+    """Text of a QGIS style that shows one band in colours that change between values, nodata clear.
+
+    Args:
+        colours: value -> ``#RRGGBB``, values rising.
+        band: of the raster.
+    """
+    low, high = min(colours), max(colours)
+    root = ET.Element("qgis", version="3.22", styleCategories="Symbology")
+    pipe = ET.SubElement(root, "pipe")
+    facts = {"type": "singlebandpseudocolor", "band": str(band), "opacity": "1", "alphaBand": "-1",
+             "classificationMin": repr(low), "classificationMax": repr(high)}  # fmt: skip
+    shader = ET.SubElement(ET.SubElement(pipe, "rasterrenderer", facts), "rastershader")
+    ramp = ET.SubElement(
+        shader,
+        "colorrampshader",
+        colorRampType="INTERPOLATED",
+        classificationMode="2",
+        clip="0",
+        minimumValue=repr(low),
+        maximumValue=repr(high),
+    )
+    for value, colour in colours.items():
+        ET.SubElement(ramp, "item", value=repr(value), label=f"{value:.4g}", color=colour, alpha="255")
     ET.SubElement(root, "blendMode").text = "0"
     ET.indent(root)
     return "<!DOCTYPE qgis>\n" + ET.tostring(root, encoding="unicode") + "\n"

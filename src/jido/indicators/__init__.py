@@ -1,0 +1,1 @@
+"""Indicators: images and models in, tables of cells with error bars out."""

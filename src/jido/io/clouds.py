@@ -1,0 +1,35 @@
+"""Which pixels clouds hide, by the masks that come with images."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jido.geo import Window
+from jido.io.raster import Scene
+
+SCL = (0, 1, 3, 8, 9, 10)
+"""Sentinel-2 scene classes that do not show the ground: no data, saturated, cloud shadow, clouds, cirrus.
+
+Sentinel-2 Products Specification Document, level-2A scene classification."""
+
+QA_BITS = 0b11111
+"""Landsat Collection 2 QA_PIXEL: fill, dilated cloud, cirrus, cloud, shadow (USGS LSDS-1619, table 6-3)."""
+
+MASK_BANDS = frozenset({"SCL", "scl", "QA_PIXEL", "qa_pixel"})
+"""Names of bands that tell of clouds."""
+
+
+def cloudy(masks: Scene, window: Window) -> np.ndarray:
+    """Hidden pixels of a window, bool (y, x).
+
+    A band of another name than :data:`MASK_BANDS` hides where it is not 0.
+    """
+    name = next((name for name in masks.names if name in MASK_BANDS), masks.names[0])
+    codes = masks.pixels(window, [name])[0]
+    unseen = np.isnan(codes)
+    whole = np.where(unseen, 0, codes).astype(np.int64)
+    if name.upper() == "SCL":
+        return np.isin(whole, SCL)
+    if name.upper() == "QA_PIXEL":
+        return unseen | ((whole & QA_BITS) > 0)
+    return whole != 0

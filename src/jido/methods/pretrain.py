@@ -17,7 +17,7 @@ from jido.data.sheets import PIXEL_TOLERANCE
 from jido.data.stack import stack_of
 from jido.data.windows import draw_windows, window_side
 from jido.errors import ImageError
-from jido.geo import cell_stride, pixel_size_m
+from jido.geo import cell_stride, pixel_size_m, same_place
 from jido.geo.radiometry import Conversion
 from jido.io import Progress, Scene, describe_scene
 from jido.io.raster import wkt
@@ -176,6 +176,11 @@ def require_alike(scenes: Sequence[Scene]) -> None:
             )
 
 
+def _same_grid(one: GeoBox, other: GeoBox) -> bool:
+    """Whether images need no resampling to lie on each other, rounding of their corners aside."""
+    return one.shape == other.shape and same_place(one, other, cells=1e-6)
+
+
 def _same_ground(one: GeoBox, other: GeoBox) -> bool:
     """Whether half of the smaller of two images lies on the other."""
     first, second = one.extent.geom, other.extent.to_crs(wkt(one)).geom
@@ -201,7 +206,7 @@ def open_places(
         with Scene([path], crs=crs) as one:
             box = one.geobox
         for grid, members in places:
-            if grid == box or (resample and _same_ground(grid, box)):
+            if _same_grid(grid, box) or (resample and _same_ground(grid, box)):
                 members.append(path)
                 break
         else:

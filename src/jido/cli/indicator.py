@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from jido.cli import indicator_heat
 from jido.cli.console import note, print_facts, print_json, progress_bar, refuse_to_overwrite
 from jido.cli.indicator_parts import (
     Benchmark,
@@ -40,6 +41,7 @@ from jido.cli.indicator_parts import (
 from jido.cli.options import Crs, JsonFlag, Quiet, Resample, Seed
 
 app = typer.Typer(help="Indicators by cell, with error bars.", no_args_is_help=True)
+app.command("heat")(indicator_heat.heat)
 
 
 class GreenValue(StrEnum):

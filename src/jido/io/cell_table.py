@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jido.errors import OutputError
-from jido.io.files import json_text, replacing_together
+from jido.io.files import json_text, replacing, replacing_together
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
@@ -51,6 +51,19 @@ def write_cell_table(
             else:
                 path.write_text(page, encoding="utf-8")
     return targets
+
+
+def write_rows(rows: Sequence[Mapping[str, object]], path: Path) -> Path:
+    """A CSV of rows with the same columns; what is ``None`` or NaN is left empty.
+
+    Raises:
+        OutputError: when the place cannot be written.
+    """
+    from pandas import DataFrame
+
+    with replacing(path) as fresh:
+        DataFrame(list(rows)).to_csv(fresh, index=False)
+    return path
 
 
 def _write_parquet(frame: GeoDataFrame, path: Path) -> None:

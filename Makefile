@@ -27,3 +27,4 @@ test: lint
 bench: setup
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/engine.py --quick
+	$(BIN)/python benchmarks/indicators.py

@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 
 from jido.data import simulate_city
 from jido.errors import FoldsError, ImageError, LabelsError, ModelError
-from jido.geo import INDICES, Raster, cell_stride, coarser, identify, lattice, scaled, unique_names
+from jido.geo import Raster, cell_stride, coarser, identify, lattice, scaled, unique_names
 from jido.io import Scene, write_image
 from jido.labels import Labels, group_kfold, lcz_scheme, random_pixels_leaking
 from jido.methods import cells as cells_module
@@ -78,7 +78,9 @@ def test_features_by_hand():
     ],
 )
 def test_number_of_features(config, stride, count):
-    assert len(INDICES) == 5
+    from jido.methods.cells import FEATURE_INDICES
+
+    assert len(FEATURE_INDICES) == 5
     assert cell_features(image(0, S2, 20, 20), S2, config, stride).shape == (
         count,
         20 // stride,

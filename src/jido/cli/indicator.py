@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from jido.cli import indicator_heat
-from jido.cli.console import note, print_facts, print_json, progress_bar, refuse_to_overwrite
+from jido.cli.console import note, print_facts, print_json, progress_bar
+from jido.cli.indicator_heat import heat
 from jido.cli.indicator_parts import (
     Benchmark,
     Bounds,
@@ -35,13 +35,16 @@ from jido.cli.indicator_parts import (
     opened,
     polygons,
     published,
+    refuse_inputs,
     summary_of,
     written,
 )
+from jido.cli.indicator_water import water
 from jido.cli.options import Crs, JsonFlag, Quiet, Resample, Seed
 
 app = typer.Typer(help="Indicators by cell, with error bars.", no_args_is_help=True)
-app.command("heat")(indicator_heat.heat)
+app.command("heat")(heat)
+app.command("water")(water)
 
 
 class GreenValue(StrEnum):
@@ -116,22 +119,23 @@ def green(
         series = stack.enter_context(
             opened(images, INDICES["ndvi"].bands, resolution=resolution, bounds=bounds, **how)
         )
-        refuse_to_overwrite(output, [*series.state(), cells, districts, population])
+        refuse_inputs(output, [*series.state(), cells, districts, population, benchmark])
         place = chosen_cells(
             cells, id_field, grid=grid, grid_crs=grid_crs, zoom=zoom, extent=series.geobox.extent
         )
+        larger = polygons(districts, district_id) if districts else None
+        figures = published(benchmark) if benchmark else {}
         people = stack.enter_context(Scene([population])) if population else None
         with progress_bar(quiet=quiet or json) as progress:
             table, found = measured(series, place, config, population=people, seed=seed, progress=progress)
     for text in [table.sheet.nodata_rule, *place.notes]:
         note(text, quiet=quiet)
-    if benchmark and not districts:
-        table = table.benchmark(published(benchmark), source=benchmark.name)
+    coarse = green_of(table, found, larger, config.value) if larger else None
+    if benchmark:
+        judged = (coarse or table).benchmark(figures, source=benchmark.name)
+        table, coarse = (table, judged) if coarse else (judged, None)
     files = written(table, output)
-    if districts:
-        coarse = green_of(table, found, polygons(districts, district_id), config.value)
-        if benchmark:
-            coarse = coarse.benchmark(published(benchmark), source=benchmark.name)
+    if coarse:
         files += written(coarse, output.with_name(f"{output.stem}.districts{output.suffix}"))
     whole = green_of(table, found, everything(place), config.value)
     facts = {

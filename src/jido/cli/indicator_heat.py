@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jido.cli.console import note, print_json, print_table, progress_bar, refuse_to_overwrite
+from jido.cli.console import note, print_json, print_table, progress_bar
 from jido.cli.indicator_parts import (
     CellsFile,
     Clouds,
@@ -22,6 +22,7 @@ from jido.cli.indicator_parts import (
     chosen_cells,
     in_words,
     opened,
+    refuse_inputs,
     stem_and_formats,
     written,
 )
@@ -92,7 +93,7 @@ def heat(
         series = stack.enter_context(
             opened(images, ("lwir11",), stac=False, resolution=None, bounds=None, **how)
         )
-        refuse_to_overwrite(output, [*series.state(), cells, lcz, population])
+        refuse_inputs(output, [*series.state(), cells, lcz, population])
         place = chosen_cells(
             cells, id_field, grid=grid, grid_crs=grid_crs, zoom=None, extent=series.geobox.extent
         )

@@ -96,6 +96,10 @@ Bounds = Annotated[
 ]
 
 
+WRITTEN = (".gpkg", ".parquet", ".csv", ".tif", ".qml", ".png", ".method.json", ".method.md")
+"""Ends of the files of every indicator."""
+
+
 class CompositeChoice(StrEnum):
     """How dates are put together."""
 
@@ -170,7 +174,7 @@ def published(file: Path) -> dict[str, float]:
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             return {row["id"]: float(row["value"]) for row in csv.DictReader(lines)}
-    except (OSError, KeyError, ValueError, UnicodeDecodeError) as err:
+    except (OSError, KeyError, ValueError, TypeError, UnicodeDecodeError) as err:
         raise LabelsError(f"{file} is no table with the columns id and value ({err}): correct it.") from err
 
 
@@ -180,6 +184,20 @@ def stem_and_formats(output: Path) -> tuple[Path, tuple[str, ...]]:
 
     suffix = output.suffix.lower().removeprefix(".")
     return (output.with_suffix(""), (suffix,)) if suffix in FORMATS else (output, FORMATS)
+
+
+def refuse_inputs(output: Path, inputs: Sequence[Path | None]) -> None:
+    """None of the files that an indicator writes may be one that it reads.
+
+    Raises:
+        OutputError: when one is.
+    """
+    from jido.cli.console import refuse_to_overwrite
+
+    stem, _ = stem_and_formats(output)
+    for suffix in WRITTEN:
+        refuse_to_overwrite(stem.with_name(stem.name + suffix), inputs)
+    refuse_to_overwrite(output, inputs)
 
 
 def written(table: IndicatorTable, output: Path, *, progress: Progress | None = None) -> list[Path]:

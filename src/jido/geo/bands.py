@@ -68,10 +68,15 @@ def _bare(name: str) -> str:
     return re.sub(r"^B0*(?=\d)", "B", name.strip().upper())
 
 
+QUALITY = frozenset({"SCL", "QA_PIXEL"})
+"""Bands of codes that come with images of several sensors."""
+
+
 def identify(names: Sequence[str]) -> tuple[Band, ...]:
     """Bands for the names found in a file.
 
-    ``VV`` and ``VH`` are Sentinel-1. The sensor of the others is the first one of the table that knows
+    ``VV`` and ``VH`` are Sentinel-1; codes of quality tell nothing of the sensor, which is for the others
+    the first one of the table that knows
     all of them. Sentinel-2 and Landsat-8 both number their bands: names with a padding zero, ``B8A``
     or ``B12`` mean Sentinel-2, and so does ``B8`` or ``B11`` without ``B10`` (Landsat's ``B8`` is the
     panchromatic one, on a grid of its own, and its two thermal bands come together). Otherwise
@@ -82,7 +87,7 @@ def identify(names: Sequence[str]) -> tuple[Band, ...]:
     for band in band_table():
         by_sensor.setdefault(band.sensor, {})[_bare(band.name)] = band
     radar = by_sensor["sentinel-1"]
-    others = {_bare(name) for name in names} - radar.keys()
+    others = {_bare(name) for name in names} - radar.keys() - QUALITY
     padded = any(re.fullmatch(r"[Bb]0\d", name.strip()) for name in names)
     not_landsat = padded or ({"B8", "B11"} & others and "B10" not in others)
     order = ["sentinel-2", "aerial"] if not_landsat else ["landsat-8", "sentinel-2", "aerial"]

@@ -12,6 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jido.errors import ImageError
+
+MOST_REFLECTANCE = 10.0
+"""Beyond that numbers are no reflectance: 16-bit products / 10,000 end at 6.6, and glint seldom passes 2."""
+
 
 def normalised_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(a - b) / (a + b), shape as given, NaN where a + b is 0."""
@@ -51,6 +56,47 @@ def bsi(swir16: np.ndarray, red: np.ndarray, nir: np.ndarray, blue: np.ndarray) 
     return normalised_difference(_as_float(swir16) + _as_float(red), _as_float(nir) + _as_float(blue))
 
 
+def awei_sh(
+    blue: np.ndarray, green: np.ndarray, nir: np.ndarray, swir16: np.ndarray, swir22: np.ndarray
+) -> np.ndarray:
+    """Open water where there are shadows, above 0 for water; needs reflectance, 0..1.
+
+    blue + 2.5 green - 1.5 (nir + swir16) - 0.25 swir22. Feyisa et al. 2014, doi
+    10.1016/j.rse.2013.08.029.
+
+    Raises:
+        ImageError: when a number is far beyond reflectance.
+    """
+    blue, green, nir, swir16, swir22 = _reflectance("AWEIsh", blue, green, nir, swir16, swir22)
+    return blue + 2.5 * green - 1.5 * (nir + swir16) - 0.25 * swir22
+
+
+def awei_nsh(green: np.ndarray, nir: np.ndarray, swir16: np.ndarray, swir22: np.ndarray) -> np.ndarray:
+    """Open water where there are no shadows, above 0 for water; needs reflectance, 0..1.
+
+    4 (green - swir16) - (0.25 nir + 2.75 swir22). Feyisa et al. 2014, doi 10.1016/j.rse.2013.08.029. The
+    bracket takes *both* terms away. A widely used list (Awesome Spectral Indices, package spyndex) has
+    + 2.75 swir22: by it soil and roofs, bright in swir22, look like water.
+
+    Raises:
+        ImageError: when a number is far beyond reflectance.
+    """
+    green, nir, swir16, swir22 = _reflectance("AWEInsh", green, nir, swir16, swir22)
+    return 4 * (green - swir16) - (0.25 * nir + 2.75 * swir22)
+
+
+def _reflectance(name: str, *bands: np.ndarray) -> list[np.ndarray]:
+    """Bands as floats. A sum with weights changes with the scale of its numbers, a ratio does not."""
+    found = [_as_float(band) for band in bands]
+    most = max((float(np.fmax.reduce(band, axis=None, initial=-np.inf)) for band in found), default=0.0)
+    if most > MOST_REFLECTANCE:
+        raise ImageError(
+            f"{name} adds bands up, so it needs reflectance (0..1), but a number is {most:g}: divide by the "
+            "scale of the product (10,000 for Sentinel-2, offset taken off), or take MNDWI."
+        )
+    return found
+
+
 class Index(NamedTuple):
     """A spectral index and the STAC common names of its arguments, in order."""
 
@@ -64,4 +110,6 @@ INDICES: dict[str, Index] = {
     "mndwi": Index(mndwi, ("green", "swir16")),
     "ndbi": Index(ndbi, ("swir16", "nir")),
     "bsi": Index(bsi, ("swir16", "red", "nir", "blue")),
+    "awei_sh": Index(awei_sh, ("blue", "green", "nir", "swir16", "swir22")),
+    "awei_nsh": Index(awei_nsh, ("green", "nir", "swir16", "swir22")),
 }

@@ -9,6 +9,7 @@ import numpy as np
 import shapely
 from odc.geo import CRS, Geometry
 from pyproj import Transformer
+from pyproj.exceptions import CRSError
 
 from jido.errors import ImageError, LabelsError
 from jido.geo import geodesic_area
@@ -150,7 +151,10 @@ def grid_cells(extent: Geometry, *, size_m: float = 1000.0, crs: CRS | str | Non
     """
     if not size_m > 0:
         raise ImageError(f"A cell has a side above 0 m, not {size_m:g}.")
-    grid = equal_area_crs(extent) if crs is None else CRS(str(crs))
+    try:
+        grid = equal_area_crs(extent) if crs is None else CRS(str(crs))
+    except CRSError as err:
+        raise ImageError(f"{crs!r} is no CRS: give one such as EPSG:3035.") from err
     name = _size_name(size_m)
     if grid.geographic:
         raise ImageError(
@@ -185,7 +189,7 @@ def _overlapping(boxes: np.ndarray, area: shapely.Geometry) -> np.ndarray:
     kept: np.ndarray = shapely.contains_properly(area, boxes)
     edge = np.flatnonzero(~kept & shapely.intersects(area, boxes))
     common = shapely.area(shapely.intersection(boxes[edge], area))
-    kept[edge] = common > 1e-9 * shapely.area(boxes[edge])
+    kept[edge] = common > 1e-9 * np.minimum(shapely.area(boxes[edge]), shapely.area(area))
     return kept
 
 

@@ -139,6 +139,45 @@ def fit_correlation(
     return _fitted(h, gamma, count[kept])
 
 
+def fit_noise(
+    rows: np.ndarray,
+    cols: np.ndarray,
+    values: np.ndarray,
+    *,
+    pixel_m: tuple[float, float],
+    area_m2: float,
+) -> tuple[Correlation, float]:
+    """How errors of one date go together, from what dates say differently of the same pixels.
+
+    A pixel's departures from its mean over the D dates that show it are widened by D / (D - 1). Pairs
+    of pixels do not see what shifts a date as a whole (haze, season): that is what the mean squares of
+    the dates' mean departures exceed the fitted variance of such a mean by.
+
+    Args:
+        rows: of sampled pixels (clusters, each), as :func:`sample_pixels` gives them.
+        cols: theirs.
+        values: theirs by date (dates, clusters, each), NaN = no data.
+        pixel_m: height and width of a pixel on the ground in metres.
+        area_m2: from which they were sampled.
+
+    Returns:
+        The variogram, and the variance of a date as a whole.
+
+    Raises:
+        JidoError: when too few pairs were seen.
+    """
+    seen = np.isfinite(values).sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        middle = np.nansum(values, axis=0) / seen
+        apart = (values - middle) * np.sqrt(np.where(seen > 1, seen / (seen - 1), np.nan))
+    one, two = (np.tile(part, (len(values), 1)) for part in (rows, cols))
+    noise = fit_correlation(one, two, np.concatenate(apart), pixel_m=pixel_m)
+    count = np.isfinite(apart).sum(axis=(1, 2))
+    whole = np.nansum(apart, axis=(1, 2))[count > 0] / count[count > 0]
+    due = noise.mean_variance(area_m2 * count / (rows >= 0).sum(), count)[count > 0]
+    return noise, max(float(np.mean(whole**2 - due)), 0.0)
+
+
 def _fitted(h: np.ndarray, gamma: np.ndarray, count: np.ndarray) -> Correlation:
     if not gamma.max() > 0:
         return Correlation(0.0, 0.0, float(h[0]))

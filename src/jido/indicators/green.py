@@ -129,7 +129,7 @@ def green(
         series,
         cells,
         roles=INDICES["ndvi"].bands,
-        index=INDICES["ndvi"].function,
+        index=_ndvi,
         quantities=(
             lambda ndvi: np.heaviside(ndvi - np.float32(config.threshold), np.float32(0)),
             lambda ndvi: ndvi,
@@ -148,6 +148,9 @@ def green(
     scale = np.ones(len(cells))
     if population is not None:
         people = people_of(population, cells)
+        if lost := int(np.isnan(people).sum()):
+            covered = f"covers {len(cells) - lost} of {len(cells)} cells"
+            series.notes.append(f"{population.paths[0].name} {covered}: the others have no people.")
         with np.errstate(divide="ignore", invalid="ignore"):
             scale = np.where(people > 0, area / people, np.nan)
         columns |= {"people": people, "green_m2_per_head": found.mean(WEIGHTED) * scale}
@@ -167,6 +170,11 @@ def green(
     return replace(table, columns=columns | seen), found
 
 
+def _ndvi(nir: np.ndarray, red: np.ndarray) -> np.ndarray:
+    """NDVI; corrected reflectance below 0, as over dark water, counts as 0."""
+    return INDICES["ndvi"].function(np.maximum(nir, 0), np.maximum(red, 0))
+
+
 def green_of(table: IndicatorTable, found: Measured, districts: Cells, value: Value) -> IndicatorTable:
     """Green of districts, or of a whole country, from that of cells.
 
@@ -180,8 +188,8 @@ def green_of(table: IndicatorTable, found: Measured, districts: Cells, value: Va
         value: what the table holds.
     """
     quantity = {"share": SHARE, "ndvi": NDVI}.get(value, WEIGHTED)
-    dependence = Dependence(length_m=found.noise[quantity].length_m)
-    weights = np.nan_to_num(table.columns["people"]) if value == "per-head" else None
+    dependence = Dependence(shared=found.shared(quantity), length_m=found.noise[quantity].length_m)
+    weights = _weights(table) if value == "per-head" else None
     if value == "area":  # added up as green per m² of ground
         area = table.cells.area_m2
         parts = {name: getattr(table, name) / area for name in ("value", "lower", "upper", "se")}
@@ -195,6 +203,14 @@ def green_of(table: IndicatorTable, found: Measured, districts: Cells, value: Va
         weight_name="people" if value == "per-head" else "area in m²",
         total=value == "area",
     )
+
+
+def _weights(table: IndicatorTable) -> np.ndarray:
+    """People of cells; where they are not known, as many to the m² as in the others."""
+    people, area = table.columns["people"], table.cells.area_m2
+    known = np.isfinite(people)
+    density = people[known].sum() / area[known].sum()
+    return np.where(known, people, density * area)
 
 
 def require_roles(series: Series, index: str) -> None:
@@ -219,7 +235,10 @@ def people_of(population: Scene, cells: Cells) -> np.ndarray:
     Raises:
         ImageError: when no cell is covered, or a pixel has fewer people than none.
     """
-    placed = Placed(cells, population.geobox)
+    try:
+        placed = Placed(cells, population.geobox)
+    except ImageError as err:
+        raise ImageError(f"{population.paths[0]} covers none of the cells ({err})") from err
     people, inside = np.zeros(len(cells)), np.zeros(len(cells))
     for window in bands_of_rows(population.geobox, within=placed.window):
         plane = np.nan_to_num(population.pixels(window, population.names[:1])[0])
@@ -240,7 +259,6 @@ def _sheet(series: Series, cells: Cells, config: GreenConfig, found: Measured, q
     noise = found.noise[quantity]
     limits = [
         "Errors that all dates share (calibration, haze of every date) are not in the interval.",
-        "Noise is taken for alike everywhere: where one kind of ground fills a cell the interval is too wide.",
     ]
     if config.composite == "max" and found.dates > 1:
         limits.append("The maximum of noisy dates is too high, the more so the more dates.")

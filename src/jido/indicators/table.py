@@ -148,7 +148,8 @@ def indicator_table(
     if (se < 0).any():
         raise JidoError("A standard error is below 0.")
     empty = coverage < sheet.min_coverage - ROUNDING
-    value, se = np.where(empty, np.nan, value), np.where(empty | np.isnan(value), np.nan, se)
+    value = np.clip(np.where(empty, np.nan, value), *bounds)  # float32 shares add up to 1.0000001
+    se = np.where(np.isnan(value), np.nan, se)
     tail = (1 + sheet.level) / 2
     reach = np.where(np.isinf(freedom), ndtri(tail), stdtrit(np.minimum(freedom, 1e9), tail))
     lower, upper = (np.clip(value + sign * reach * se, *bounds) for sign in (-1, 1))

@@ -27,9 +27,10 @@ def cloudy(masks: Scene, window: Window) -> np.ndarray:
     name = next((name for name in masks.names if name in MASK_BANDS), masks.names[0])
     codes = masks.pixels(window, [name])[0]
     unseen = np.isnan(codes)
-    whole = np.where(unseen, 0, codes).astype(np.int64)
+    known = np.where(unseen, 0, codes)
+    whole = known.astype(np.int64)
     if name.upper() == "SCL":
         return np.isin(whole, SCL)
     if name.upper() == "QA_PIXEL":
         return unseen | ((whole & QA_BITS) > 0)
-    return whole != 0
+    return known != 0

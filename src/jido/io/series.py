@@ -15,7 +15,7 @@ from jido.errors import ImageError
 from jido.geo import Window
 from jido.geo.radiometry import KINDS, Conversion
 from jido.io.clouds import MASK_BANDS, cloudy
-from jido.io.dates import image_days
+from jido.io.dates import image_day, image_days
 from jido.io.radiometry import describe_scene
 from jido.io.raster import Scene
 from jido.io.stac_grid import Bounds
@@ -190,10 +190,18 @@ def open_series(
     files = image_files(paths)
     if not files:
         raise ImageError("No image was given.")
+    if lost := [path for path in files if not path.exists()]:
+        raise ImageError(f"{lost[0]} does not exist.")
     days = image_days(files, dates)
-    masks = dict(zip(image_days(list(clouds), []), clouds, strict=True))
-    if lost := sorted(set(masks) - set(days)):
-        raise ImageError(f"{masks[lost[0]]} is of {lost[0]}, but no image is: give the images of that day.")
+    masks: dict[str, Path] = {}
+    for path in clouds:
+        day = image_day(path)
+        if not day or day in masks:
+            what = f"is of {day} as {masks[day]} is" if day else "does not say of which day it is"
+            raise ImageError(f"{path} {what}: give one mask a date, with the day in its name.")
+        masks[day] = path
+    if other := sorted(set(masks) - set(days)):
+        raise ImageError(f"{masks[other[0]]} is of {other[0]}, but no image is: give the images of that day.")
     images: list[Dated] = []
     with ExitStack() as stack:
         like: GeoBox | None = None
@@ -263,19 +271,17 @@ def open_stac_series(
         ImageError: when an item cannot be read, tells no date or lacks a band.
     """
     from jido.io.stac import StacScene
-    from jido.io.stac_items import read_items
+    from jido.io.stac_items import have_band, read_items
 
     found = read_items(items, roles)
     if lost := [item.path for item in found if not item.day]:
         raise ImageError(f"{lost[0]} does not say when it was taken: add datetime to the item.")
     grid: dict[str, Any] = {"crs": crs, "resolution": resolution, "bounds": bounds, "resample": resample}
     like = StacScene(items, bands=roles, **grid).geobox  # that of all dates
+    masked = have_band(items, "scl")
     images = []
     for day in sorted({item.day for item in found}):
         scene = StacScene(items, bands=roles, like=like, day=day, resample=resample)
-        try:
-            clouds = StacScene(items, bands=["scl"], like=like, day=day, resample="nearest")
-        except ImageError:
-            clouds = None
+        clouds = StacScene(items, bands=["scl"], like=like, day=day, resample="nearest") if masked else None
         images.append(Dated(day, scene, clouds))
     return Series(images)

@@ -157,6 +157,19 @@ def read_items(paths: Sequence[Path], bands: Sequence[str]) -> list[StacItem]:
     return items
 
 
+def have_band(paths: Sequence[Path], name: str) -> bool:
+    """Whether every item names a band, whatever has become of its file."""
+    from pystac import Item
+
+    for path in paths:
+        for where, document in _documents(str(path.resolve())):
+            try:
+                find_band(Item.from_dict({**document, "links": []}, migrate=True), where, name)
+            except ImageError:
+                return False
+    return True
+
+
 def _documents(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every item below a JSON file with the file it stands in, depth first in the order of the links."""
     from pystac import StacIO

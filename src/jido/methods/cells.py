@@ -29,6 +29,9 @@ from jido.labels import Labels
 TILE = 256
 """Side in pixels of the tiles in which features are computed."""
 
+FEATURE_INDICES = ("ndvi", "ndwi", "mndwi", "ndbi", "bsi")
+"""Indices of a cell, in order. A trained forest counts on them: one more index is no feature of it."""
+
 
 class CellConfig(BaseModel):
     """What the features of a cell are made of."""
@@ -58,7 +61,7 @@ def _index_planes(means: np.ndarray, bands: Sequence[Band]) -> list[np.ndarray]:
             for i, band in enumerate(bands)
             if band.common_name and images[i] == image
         }
-        for index in INDICES.values():
+        for index in (INDICES[name] for name in FEATURE_INDICES):
             if all(name in of_image for name in index.bands):
                 planes.append(index.function(*(of_image[name] for name in index.bands)))
     return planes

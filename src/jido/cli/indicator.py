@@ -137,7 +137,7 @@ def green(
     files = written(table, output)
     if coarse:
         files += written(coarse, output.with_name(f"{output.stem}.districts{output.suffix}"))
-    whole = green_of(table, found, everything(place), config.value)
+    whole = green_of(table, found, everything(place, series.geobox.extent), config.value)
     facts = {
         "table": str(files[0]),
         "cells": len(table.cells),

@@ -145,9 +145,12 @@ def chosen_cells(
     file: Path | None, id_field: str, *, grid: float, grid_crs: str | None, zoom: int | None, extent: Geometry
 ) -> Cells:
     """The user's polygons, slippy tiles, or an equal-area grid over the images."""
+    from jido.errors import ImageError
     from jido.indicators.cells import grid_cells, tile_cells
 
     if file is not None:
+        if zoom is not None or grid_crs is not None:
+            raise ImageError("--cells brings cells of its own: leave out --zoom and --grid-crs.")
         return polygons(file, id_field)
     return grid_cells(extent, size_m=grid, crs=grid_crs) if zoom is None else tile_cells(extent, zoom=zoom)
 
@@ -193,11 +196,15 @@ def refuse_inputs(output: Path, inputs: Sequence[Path | None]) -> None:
         OutputError: when one is.
     """
     from jido.cli.console import refuse_to_overwrite
+    from jido.errors import OutputError
+    from jido.io.cell_table import FORMATS
 
     stem, _ = stem_and_formats(output)
     for suffix in WRITTEN:
         refuse_to_overwrite(stem.with_name(stem.name + suffix), inputs)
     refuse_to_overwrite(output, inputs)
+    if any(output.name.lower().endswith(suffix) for suffix in WRITTEN if suffix[1:] not in FORMATS):
+        raise OutputError(f"{output} is no name of a table: give .{', .'.join(FORMATS)}, or none for all.")
 
 
 def written(table: IndicatorTable, output: Path, *, progress: Progress | None = None) -> list[Path]:
@@ -226,12 +233,12 @@ def in_words(figure: Mapping[str, float | None]) -> str:
     return f"{value:.4g}" if lower is None or upper is None else f"{value:.4g} ({lower:.4g} to {upper:.4g})"
 
 
-def everything(cells: Cells) -> Cells:
-    """All cells as a single one."""
+def everything(cells: Cells, extent: Geometry) -> Cells:
+    """All cells as a single one, as far as the images reach."""
     import numpy as np
     import shapely
 
     from jido.indicators.cells import Cells
 
-    whole = shapely.union_all(cells.geometry)
+    whole = shapely.union_all(cells.geometry).intersection(extent.to_crs(cells.crs).geom)
     return Cells(np.array([whole], dtype=object), np.array(["all"], dtype=object), cells.crs, "all cells")

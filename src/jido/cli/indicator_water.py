@@ -37,6 +37,8 @@ from jido.cli.indicator_parts import (
 from jido.cli.options import Crs, JsonFlag, Quiet, Resample, Seed
 
 if TYPE_CHECKING:
+    from odc.geo import Geometry
+
     from jido.indicators.table import IndicatorTable
     from jido.indicators.water_lakes import LakeRules
     from jido.indicators.water_scene import WaterDates
@@ -171,7 +173,7 @@ def water(
         "table": str(files[0]),
         "cells": len(table.cells),
         "empty_cells": int(table.empty.sum()),
-        "summary": _summary(table, found, bodies is not None),
+        "summary": _summary(table, found, None if bodies else series.geobox.extent),
     }
     if json:
         print_json(facts)
@@ -264,16 +266,18 @@ def _curves(file: Path) -> dict[str, Any]:
     return {name: HypsometricCurve(*np.array(part).T) for name, part in points.items()}
 
 
-def _summary(table: IndicatorTable, found: WaterDates, lakes: bool) -> dict[str, Any]:
+def _summary(table: IndicatorTable, found: WaterDates, extent: Geometry | None) -> dict[str, Any]:
     """Water of all cells or bodies together."""
     from jido.indicators.aggregate import Dependence, aggregate
 
-    if lakes:
+    if extent is None:
         import numpy as np
 
         parts = {name: float(np.nansum(getattr(table, name))) for name in ("value",)}
         whole: dict[str, float | None] = {**parts, "lower": None, "upper": None}
     else:
-        one = aggregate(table, everything(table.cells), dependence=Dependence(shared=1.0), field_length_m=0.0)
+        one = aggregate(
+            table, everything(table.cells, extent), dependence=Dependence(shared=1.0), field_length_m=0.0
+        )
         whole = dict(summary_of(one))
     return {"water": whole, "dates": list(found.days), "unit": table.sheet.unit}

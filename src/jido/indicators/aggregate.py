@@ -19,6 +19,8 @@ FAR = 7.0
 
 AT_ONCE = 512
 
+BORDER = "A cell on the border of a district counts as alike throughout; take smaller cells where it matters."
+
 WHOLE = 1e-3
 """Share of a district that straight edges on two maps may differ by: less is not taken for unseen."""
 
@@ -146,6 +148,7 @@ def aggregate(
         cells=f"{districts.kind}, from {table.sheet.cells}",
         weights=weight_name,
         dependence=dependence.words(),
+        limits=(*table.sheet.limits, BORDER),
     )
     bounds = (-np.inf, np.inf) if total else table.bounds
     return indicator_table(

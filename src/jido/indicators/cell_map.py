@@ -9,6 +9,7 @@ import numpy as np
 import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
+from scipy.special import ndtri
 
 from jido.geo import Band, Raster
 from jido.indicators.table import IndicatorTable
@@ -84,7 +85,7 @@ def draw_table(table: IndicatorTable, target: Path) -> Path:
     one, two = figure.subplots(1, 2, sharex=True, sharey=True)
     unit = table.sheet.unit
     _draw(one, table, table.value, f"{table.sheet.indicator}, {unit}", RAMP)
-    half = (table.upper - table.lower) / 2
+    half = table.se * ndtri((1 + table.sheet.level) / 2)  # not cut where a share ends
     _draw(two, table, half, f"half the width of the {table.sheet.level:.0%} interval, {unit}", "cividis")
     empty = int(table.empty.sum())
     days = table.sheet.dates

@@ -23,7 +23,7 @@ MERCATOR_LATITUDE = 85.0511
 MERCATOR_HALF = 20037508.342789244
 """Half the width of the world in web Mercator, m."""
 
-MAX_CELLS = 10_000_000
+MAX_CELLS = 1_000_000
 LONGEST_M = 1000.0
 """Longer edges are divided before they are projected: over 1 km a straight line bends by 2 cm."""
 

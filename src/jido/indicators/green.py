@@ -30,8 +30,7 @@ Value = Literal["share", "ndvi", "area", "per-head"]
 SUMMERS = {"north": (6, 7, 8, 9), "south": (12, 1, 2)}
 """Months of summer by hemisphere, as Kwon et al. 2021."""
 
-NDVI_WORDS = "NDVI = (nir - red) / (nir + red), "
-NOT_SEEN = "Pixels without data, and those that the masks call cloud; 0/0 is no NDVI."
+NOT_SEEN = "Pixels without data, and those that the masks call cloud; 0/0 is no index."
 FORMULAS = {
     "share": "share of the ground with NDVI > {threshold:g}",
     "ndvi": "mean NDVI",
@@ -275,8 +274,7 @@ def _sheet(series: Series, cells: Cells, config: GreenConfig, found: Measured, q
         bands=INDICES["ndvi"].bands,
         correction="; ".join(series.correction),
         dates=series.days,
-        nodata_rule="pixels without data, and clouds of the masks given; 0/0 is no NDVI. "
-        + " ".join(series.notes),
+        nodata_rule=" ".join([NOT_SEEN, *series.notes]),
         error_model=found.error_model(),
         cells=cells.kind,
         min_coverage=config.min_coverage,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -17,11 +17,15 @@ from jido.geo.radiometry import KINDS, Conversion
 from jido.io.clouds import MASK_BANDS, cloudy
 from jido.io.dates import image_day, image_days
 from jido.io.radiometry import describe_scene
-from jido.io.raster import Scene
+from jido.io.raster import Scene, wkt
 from jido.io.stac_grid import Bounds
 
 SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt", ".img")
 """What counts as an image in a folder."""
+
+
+WHOLE = 0.99
+"""Share of an image that a mask of clouds has to cover."""
 
 
 class Dated(NamedTuple):
@@ -240,6 +244,11 @@ def _open_day(
     masked = quality if quality is not None else mask
     if masked is None:
         return Dated(day, scene, None)
+    with Scene([masked], crs=crs) as own:
+        ground = own.geobox.extent.to_crs(wkt(scene.geobox))
+    common = ground.intersection(scene.geobox.extent).area / scene.geobox.extent.area
+    if common < WHOLE:
+        scene.notes.append(f"{masked.name} covers {common:.0%} of the image: beyond it all counts as ground.")
     return Dated(day, scene, Scene([masked], crs=crs, resample="nearest", like=scene.geobox))
 
 
@@ -257,7 +266,7 @@ def open_stac_series(
     bounds: Bounds | None = None,
     resample: str | None = None,
 ) -> Series:
-    """Open STAC items by day; items of one day are put together, clouds are those of the asset ``scl``.
+    """Open STAC items by day; items of one day are put together, clouds are those of ``scl`` or ``qa_pixel``.
 
     Args:
         items: JSON files of items, item collections or catalogues.
@@ -271,17 +280,15 @@ def open_stac_series(
         ImageError: when an item cannot be read, tells no date or lacks a band.
     """
     from jido.io.stac import StacScene
+    from jido.io.stac_grid import requested_grid
     from jido.io.stac_items import have_band, read_items
 
     found = read_items(items, roles)
-    if lost := [item.path for item in found if not item.day]:
-        raise ImageError(f"{lost[0]} does not say when it was taken: add datetime to the item.")
-    grid: dict[str, Any] = {"crs": crs, "resolution": resolution, "bounds": bounds, "resample": resample}
-    like = StacScene(items, bands=roles, **grid).geobox  # that of all dates
-    masked = have_band(items, "scl")
+    like = requested_grid(found, crs, resolution, bounds)  # that of all dates
+    masked = next((name for name in ("scl", "qa_pixel") if have_band(items, name)), "")
     images = []
     for day in sorted({item.day for item in found}):
         scene = StacScene(items, bands=roles, like=like, day=day, resample=resample)
-        clouds = StacScene(items, bands=["scl"], like=like, day=day, resample="nearest") if masked else None
+        clouds = StacScene(items, bands=[masked], like=like, day=day, resample="nearest") if masked else None
         images.append(Dated(day, scene, clouds))
     return Series(images)

@@ -31,6 +31,7 @@ from jido.cli.indicator_parts import (
     Zoom,
     chosen_cells,
     everything,
+    facts_of,
     in_words,
     opened,
     polygons,
@@ -138,16 +139,8 @@ def green(
     if coarse:
         files += written(coarse, output.with_name(f"{output.stem}.districts{output.suffix}"))
     whole = green_of(table, found, everything(place, series.geobox.extent), config.value)
-    facts = {
-        "table": str(files[0]),
-        "cells": len(table.cells),
-        "empty_cells": int(table.empty.sum()),
-        "summary": {
-            value.value: summary_of(whole),
-            "dates": list(table.sheet.dates),
-            "unit": table.sheet.unit,
-        },
-    }
+    told = {"dates": list(table.sheet.dates), "unit": table.sheet.unit}
+    facts = facts_of(table, files, {value.value: summary_of(whole), **told})
     if json:
         print_json(facts)
         return

@@ -20,6 +20,7 @@ from jido.cli.indicator_parts import (
     MinCoverage,
     Output,
     chosen_cells,
+    facts_of,
     in_words,
     opened,
     refuse_inputs,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from jido.io.series import Series
 
 FIGURES = ("kelvin", "difference")
-RASTERS = (".tif", ".tiff", ".vrt", ".img", ".jp2")
 
 
 def heat(
@@ -104,12 +104,7 @@ def heat(
     for text in series.notes:
         note(text, quiet=quiet)
     files = [*written(table, output), *_written_classes(found, table, output)]
-    facts: dict[str, Any] = {
-        "table": str(files[0]),
-        "cells": len(table.cells),
-        "empty_cells": int(table.empty.sum()),
-        "summary": _summary(found),
-    }
+    facts = facts_of(table, files, _summary(found))
     if json:
         print_json(facts)
         return
@@ -123,8 +118,9 @@ def heat(
 def _zones(lcz: Path, series: Series, stack: ExitStack, **fields: Any) -> Any:
     """A map on the grid of the images, or labels."""
     from jido.io import Scene, read_labels
+    from jido.io.series import SUFFIXES
 
-    if lcz.suffix.lower() in RASTERS:
+    if lcz.suffix.lower() in SUFFIXES:
         return stack.enter_context(Scene([lcz], like=series.geobox, resample="nearest"))
     return read_labels(lcz, **fields)
 

@@ -225,6 +225,16 @@ def summary_of(table: IndicatorTable) -> dict[str, float | None]:
     return {name: float(number) if np.isfinite(number) else None for name, number in row.items()}
 
 
+def facts_of(table: IndicatorTable, files: Sequence[Path], summary: dict[str, Any]) -> dict[str, Any]:
+    """The one object of ``--json``."""
+    return {
+        "table": str(files[0]),
+        "cells": len(table.cells),
+        "empty_cells": int(table.empty.sum()),
+        "summary": summary,
+    }
+
+
 def in_words(figure: Mapping[str, float | None]) -> str:
     """A value with its interval."""
     value, lower, upper = (figure[name] for name in ("value", "lower", "upper"))

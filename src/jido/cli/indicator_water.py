@@ -25,6 +25,7 @@ from jido.cli.indicator_parts import (
     Zoom,
     chosen_cells,
     everything,
+    facts_of,
     in_words,
     opened,
     polygons,
@@ -169,16 +170,11 @@ def water(
         table, files = _lakes(found, output, told, rules, nominal=nominal, curve=curve)
     else:
         table, files = _cells(found, output, told)
-    facts: dict[str, Any] = {
-        "table": str(files[0]),
-        "cells": len(table.cells),
-        "empty_cells": int(table.empty.sum()),
-        "summary": _summary(table, found, None if bodies else series.geobox.extent),
-    }
+    summary = _summary(table, found, None if bodies else series.geobox.extent)
+    facts = facts_of(table, files, summary)
     if json:
         print_json(facts)
         return
-    summary = facts["summary"]
     print(f"water: {in_words(summary['water'])} {summary['unit']}")
     print(f"{facts['cells']} {'bodies' if bodies else 'cells'}, {facts['empty_cells']} of them empty")
     print(f"Files: {', '.join(path.name for path in files)} in {files[0].resolve().parent}")

@@ -19,9 +19,9 @@ from jido.errors import ImageError, LabelsError
 from jido.geo import Band, Raster, Window, pixel_size_m, same_place
 from jido.geo.radiometry import Conversion, Stated, describe
 from jido.geo.radiometry.describe import UNITS
-from jido.indicators.correlation import Correlation, PixelSample, fit_correlation, square_correlation
+from jido.indicators.correlation import Correlation, PixelSample, fit_correlation
 from jido.indicators.shares import bands_of_rows
-from jido.indicators.uncertainty import LENGTHS
+from jido.indicators.uncertainty import LENGTHS, block_widening
 from jido.io import Progress, Scene, describe_scene
 from jido.labels import ClassScheme, Labels, lcz_scheme
 
@@ -341,8 +341,6 @@ def _map_heat(
     merge = csr_array((np.ones(len(block)), (block, np.arange(len(block)))))
     total, weight = (np.stack([merge @ one for one in part]) for part in zip(*parts, strict=True))
     block_m, kept, pixels = wide * side * pixel_m, weight.any(axis=(0, 2)), weight.sum(axis=1)
-    ratio = block_m / fit.length_m * np.sqrt([1, kept.sum()])
-    own, whole = square_correlation(ratio, power=fit.power)  # as in block_bootstrap
     return ClassHeat(
         dates=tuple(images),
         total=total[:, kept],
@@ -351,7 +349,7 @@ def _map_heat(
         strata=np.zeros(kept.sum()),
         scheme=scheme,
         unit=f"blocks of {block_m / 1000:.2g} km, correlation length {fit.length_m / 1000:.2g} km",
-        wider=max((kept.sum() - 1) * whole / (own - whole), 1.0) if kept.sum() > 1 else 1.0,
+        wider=block_widening(block_m, int(kept.sum()), fit),
     )
 
 

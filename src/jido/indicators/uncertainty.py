@@ -52,10 +52,23 @@ def block_bootstrap(
     rng = np.random.default_rng(seed)
     times = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=draws)
     spread = float(np.std((times @ total) / (times @ weight), ddof=1))
-    ratio = block_m / correlation.length_m
-    own, all_of_it = square_correlation(np.array([ratio, ratio * np.sqrt(blocks)]), power=correlation.power)
-    wider = max((blocks - 1) * all_of_it / (own - all_of_it), 1.0)
+    wider = block_widening(block_m, blocks, correlation)
     return mean, spread * float(np.sqrt(wider * blocks / (blocks - 1))), blocks - 1.0
+
+
+def block_widening(block_m: float, blocks: int, correlation: Correlation) -> float:
+    """What the variance that blocks show is multiplied by, as neighbours of them err alike; at least 1.
+
+    Args:
+        block_m: side of a block in metres.
+        blocks: how many; with one nothing is known.
+        correlation: fitted.
+    """
+    if blocks < 2:
+        return 1.0
+    ratio = block_m / correlation.length_m * np.sqrt([1, blocks])
+    own, whole = square_correlation(ratio, power=correlation.power)
+    return float(max((blocks - 1) * whole / (own - whole), 1.0))
 
 
 def corrected_areas(

@@ -299,9 +299,14 @@ def water_table(
     if nominal_m2 is None:
         return made
     nominal = _nominal(bodies, nominal_m2)
-    parts = {"level": made.value, "level_lower": made.lower, "level_upper": made.upper}
-    levels = {name: part / nominal for name, part in parts.items()}
-    return replace(made, columns={**made.columns, "nominal_m2": nominal, **levels})
+    return with_levels(replace(made, columns={**made.columns, "nominal_m2": nominal}))
+
+
+def with_levels(table: IndicatorTable) -> IndicatorTable:
+    """The table with ``level`` = area / ``nominal_m2``, ``level_lower`` and ``level_upper``."""
+    parts = {"level": table.value, "level_lower": table.lower, "level_upper": table.upper}
+    levels = {name: part / table.columns["nominal_m2"] for name, part in parts.items()}
+    return replace(table, columns={**table.columns, **levels})
 
 
 def _nominal(bodies: Cells, given: np.ndarray | Mapping[str, float]) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from jido.errors import JidoError
 from jido.indicators.sheet import MethodSheet
 from jido.indicators.table import IndicatorTable, indicator_table
+from jido.indicators.water_areas import with_levels
 from jido.indicators.water_figures import draw_lake
 from jido.indicators.water_scene import WaterDates
 from jido.indicators.water_series import (
@@ -145,11 +146,7 @@ def lake_table(
         bounds=(0.0, np.inf),
         columns=columns,
     )
-    levels = {
-        f"level{end}": part / columns["nominal_m2"]
-        for end, part in (("", table.value), ("_lower", table.lower), ("_upper", table.upper))
-    }
-    return replace(table, columns={**table.columns, **levels})
+    return with_levels(table)
 
 
 def _last(seen: Observations, lake: Lake) -> float:

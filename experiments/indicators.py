@@ -26,8 +26,9 @@ from jido.geo import INDICES, Band, Raster
 from jido.indicators.cells import Cells, grid_cells
 from jido.indicators.green import GreenConfig, green
 from jido.indicators.shares import Placed, cell_sums
-from jido.indicators.water import SIGNALS, fixed_shore, water_plane
+from jido.indicators.water import fixed_shore, water_plane
 from jido.indicators.water_scene import RADAR, water_dates, water_signal
+from jido.indicators.water_signals import SIGNALS
 from jido.io import read_image, write_image
 from jido.io.series import open_series
 

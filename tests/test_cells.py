@@ -7,6 +7,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import box
 
 from jido.errors import ImageError, LabelsError
+from jido.indicators import outlines
 from jido.indicators.cells import Cells, equal_area_crs, grid_cells, tile_cells
 from jido.indicators.shares import Placed, bands_of_rows, cell_sums, pixel_areas
 from jido.io.areas import read_areas
@@ -246,6 +247,21 @@ def test_windows_of_any_kind_cut_the_same_shares():
         (slice(20, 40), slice(11, 29)),
     ):
         np.testing.assert_allclose(plane(placed, rows, cols), whole[:, rows, cols], atol=1e-9)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sums_of_a_plane_that_is_nearly_empty_are_the_same_by_either_way(weighted, monkeypatch):
+    rng = np.random.default_rng(5)
+    shares = Placed(
+        cells(*[blob(rng, 25) for _ in range(12)]), grid(rows=40, cols=40, size=1.0, left=0, top=40)
+    ).shares((slice(0, 40), slice(0, 40)))
+    empty = np.zeros((40, 40), np.float32)
+    few = np.where(rng.random((40, 40)) < 0.05, rng.normal(size=(40, 40)), 0).astype(np.float32)
+    weight = rng.uniform(0.5, 2, (40, 40)) if weighted else None
+    quick = shares.sums(few, weight)
+    assert (shares.sums(empty, weight) == 0).all()
+    monkeypatch.setattr(outlines, "SPARSE", 1e9)  # nothing but an empty plane is sparse
+    np.testing.assert_allclose(quick, shares.sums(few, weight), rtol=1e-12, atol=1e-12)
 
 
 def test_cells_that_lie_over_each_other_are_measured_each():

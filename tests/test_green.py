@@ -16,7 +16,7 @@ from jido.indicators import measure as measuring
 from jido.indicators.cell_map import cell_raster, draw_table
 from jido.indicators.cells import Cells, grid_cells
 from jido.indicators.green import GreenConfig, green, green_of, people_of, require_roles, summer_of
-from jido.indicators.measure import composed, composite_factor, composite_variance, measure
+from jido.indicators.measure import measure
 from jido.io import Scene
 from jido.io.areas import read_areas
 from jido.io.series import open_series
@@ -189,42 +189,6 @@ def test_negative_reflectance_is_no_plant(tmp_path):
     np.testing.assert_allclose(table.columns["ndvi"][3], 0.6, atol=1e-6)
 
 
-def test_composites_by_hand():
-    nan = np.nan
-    dates = np.array([[[0.1, 0.1, nan, nan]], [[0.5, nan, 0.3, nan]], [[0.3, 0.2, nan, nan]]])
-    np.testing.assert_allclose(composed(dates, "median"), [[0.3, 0.15, 0.3, nan]])
-    np.testing.assert_allclose(composed(dates, "max"), [[0.5, 0.2, 0.3, nan]])
-    np.testing.assert_allclose(composed(dates[:2], "median"), [[0.3, 0.1, 0.3, nan]])
-    np.testing.assert_array_equal(composed(dates[:1], "max"), dates[0])
-    many = np.random.default_rng(0).normal(size=(7, 16, 16))
-    many[many < -0.5] = nan
-    np.testing.assert_allclose(composed(many, "median"), np.nanmedian(many, axis=0))
-
-
-def test_variance_of_composites_at_known_numbers():
-    for kind in ("median", "max"):
-        assert composite_variance(kind, 1) == pytest.approx(1, rel=0.02)
-    # order statistics of normal numbers: 1/2; 1 + sqrt(3)/pi - 9/(4 pi) - ... = 0.4487 and 0.5595
-    # (Harter 1961, doi 10.1093/biomet/48.1-2.151); max of two: 1 - 1/pi
-    assert composite_variance("median", 2) == pytest.approx(0.5, rel=0.02)
-    assert composite_variance("median", 3) == pytest.approx(0.4487, rel=0.02)
-    assert composite_variance("max", 2) == pytest.approx(1 - 1 / np.pi, rel=0.02)
-    assert composite_variance("max", 3) == pytest.approx(0.5595, rel=0.02)
-
-
-def test_medians_of_pixels_that_err_alike_by_brute_force():
-    rng, dates, rho = np.random.default_rng(9), 8, np.array([0.2, 0.6, 1.0])
-    shared, own = rng.normal(size=(2, 40_000, dates))
-    one = np.median(shared, axis=1)
-    for likeness in rho:
-        two = np.median(likeness * shared + np.sqrt(1 - likeness**2) * own, axis=1)
-        drawn = np.cov(one, two)[0, 1] / likeness
-        found = composite_factor("median", dates, np.array([likeness]))
-        np.testing.assert_allclose(found, drawn, rtol=0.06)
-    np.testing.assert_allclose(composite_factor("median", 2, rho), 0.5, rtol=0.02)  # a mean of two
-    np.testing.assert_allclose(composite_factor("max", 3, rho), composite_variance("max", 3))
-
-
 # -- summer, bands -----------------------------------------------------------------------------
 
 
@@ -245,6 +209,18 @@ def test_summer_is_that_of_the_place(tmp_path):
         words = r"of 2021-06-15, but at 34 degrees south summer is in the months 12, 1, 2"
         with pytest.raises(ImageError, match=words):
             summer_of(series)
+
+
+def test_several_summers_in_one_composite_are_said(tmp_path):
+    days = (20191210, 20200120, 20201220, 20210110)
+    paths = [image(tmp_path / f"s_{day}.tif", 0.5, top=6_250_000, crs="EPSG:32756") for day in days]
+    with open_series(paths) as series:
+        assert any("of 2 summers (2019/20, 2020/21)" in note for note in summer_of(series).notes)
+    with open_series(paths[:2]) as series:  # one summer, on both sides of New Year
+        assert not any("summers" in note for note in summer_of(series).notes)
+    north = [image(tmp_path / f"n_{day}.tif", 0.5) for day in (20200705, 20210705)]
+    with open_series(north) as series:
+        assert any("of 2 summers (2020, 2021)" in note for note in summer_of(series).notes)
 
 
 def test_a_missing_band_is_named_with_what_would_work(tmp_path):
@@ -337,58 +313,6 @@ def test_cells_of_one_image_are_those_of_its_composite(some_dates):
 def noisy(rng, land, *, dates, sd=0.05, length=6.0, nugget=0.3):
     side = land.shape[0]
     return np.stack([land + sd * gaussian_field(rng, side, length, nugget) for _ in range(dates)])
-
-
-def test_a_share_errs_where_the_ground_lies_near_the_threshold():
-    rng = np.random.default_rng(3)
-    land = np.full((96, 96), THRESHOLD) + 0.1 * rng.normal(size=(96, 96))  # near the threshold
-    land[:, 48:] += 0.4  # far above it
-    found = measured(noisy(rng, land, dates=4), 24)
-    slope = found.response.slope.reshape(3, 4, 4)
-    np.testing.assert_allclose(slope[NDVI], 1, rtol=1e-5)
-    np.testing.assert_allclose(found.response.jumps[NDVI], 0, atol=1e-8)
-    # density of N(0.4, 0.1) at its mean, widened by the noise: 1 / (sqrt(2 pi (0.1² + 1.3 x 0.05²)))
-    density = 1 / np.sqrt(2 * np.pi * (0.1**2 + 1.3 * 0.05**2))
-    np.testing.assert_allclose(slope[SHARE, :, :2], density, rtol=0.1)
-    near, far = (
-        found.standard_error(SHARE).reshape(4, 4)[:, :2],
-        found.standard_error(SHARE).reshape(4, 4)[:, 2:],
-    )
-    assert far.max() < near.min() / 10
-    noise = found.noise[NDVI]
-    assert noise.sill + noise.nugget == pytest.approx(1.3 * 0.05**2, rel=0.15)
-    assert 30 < noise.length_m < 120  # 6 pixels of 10 m
-    assert np.ptp(found.standard_error(NDVI)) < 0.2 * found.standard_error(NDVI).mean()
-
-
-def test_clouds_and_fewer_dates_make_it_less_certain():
-    rng = np.random.default_rng(4)
-    stack = noisy(rng, 0.4 + 0.1 * rng.normal(size=(96, 96)), dates=6)
-    whole = measured(stack, 24).standard_error(NDVI)
-    assert (measured(stack[:2], 24).standard_error(NDVI) > 1.1 * whole).all()
-    stack[:4, :24] = np.nan  # four of six dates do not show the first row of cells
-    stack[:, 24:48, 12:] = np.nan  # no date shows half of a cell and three more of the second row
-    clouded = measured(stack, 24)
-    se = clouded.standard_error(NDVI).reshape(4, 4)
-    assert (se[0] > 1.2 * whole.reshape(4, 4)[0]).all()
-    assert se[1, 0] > 1.1 * whole.reshape(4, 4)[1, 0]
-    assert np.isnan(se[1, 1:]).all()
-    np.testing.assert_allclose(clouded.coverage.reshape(4, 4)[1], [0.5, 0, 0, 0], atol=1e-6)
-    np.testing.assert_allclose(clouded.seen_by_date[:, 0], [0, 0, 0, 0, 1, 1], atol=1e-6)
-
-
-def test_what_shifts_a_whole_date_is_an_error_that_all_cells_share():
-    rng = np.random.default_rng(5)
-    land = 0.4 + 0.1 * rng.normal(size=(96, 96))
-    stack = noisy(rng, land, dates=4, length=3)
-    calm = measured(stack, 24)
-    shift = np.array([0.06, -0.02, 0.03, -0.07])  # variance of dates: sum of squares / 3 = 0.0033
-    hazy = measured(stack + shift[:, None, None], 24)
-    assert calm.common < 0.1 * hazy.common
-    assert hazy.common == pytest.approx(0.0098 / 3, rel=0.15)
-    assert calm.shared(NDVI) < 0.3
-    assert hazy.shared(NDVI) > 0.7
-    assert (hazy.standard_error(NDVI) > 2 * calm.standard_error(NDVI)).all()
 
 
 def test_where_next_to_nothing_was_seen_no_interval_is_claimed(tmp_path):
@@ -492,6 +416,17 @@ def test_a_grid_of_cells_becomes_a_raster(some_dates):
     assert cell_raster(greens(some_dates, Cells(discs, ids, UTM, "discs"))[0]) is None
 
 
+def test_the_title_of_the_picture_says_the_unit_once(some_dates, tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+
+    titles = []
+    monkeypatch.setattr(Axes, "set_title", lambda axes, text, **how: titles.append(text))
+    for value, title in (("share", "green (share)"), ("ndvi", "green (ndvi)"), ("area", "green (area), m²")):
+        table, _ = greens(some_dates[:1], squares(2, 2, side=160), value=value)
+        draw_table(table, tmp_path / "green.png")
+        assert titles[-2] == title
+
+
 def test_the_picture_shows_value_width_and_what_is_empty(some_dates, tmp_path):
     image_of = pytest.importorskip("matplotlib.image")
     table, _ = greens(some_dates, squares(7, 4, side=160))  # the last row lies half outside
@@ -526,62 +461,6 @@ def test_forest_is_green_in_hong_kong_and_water_and_towers_are_not():
     assert found.dates == 4
     seen = ~table.empty
     assert ((table.lower <= table.value) & (table.value <= table.upper))[seen].all()
-
-
-# -- intervals ---------------------------------------------------------------------------------
-
-
-def hidden_by_clouds(rng, plane):
-    """A date with a fifth to a half of it under clouds in one or two pieces."""
-    field = gaussian_field(rng, len(plane), 12)
-    return np.where(field < np.quantile(field, rng.uniform(0.2, 0.5)), np.nan, plane)
-
-
-def test_intervals_contain_the_truth_and_the_naive_ones_do_not(capsys):
-    """Landscapes with noise by date, some dates clouded: the truth is the landscape's own mean."""
-    rng, side, cell = np.random.default_rng(7), 96, 24
-    hits = {name: [] for name in ("share", "ndvi", "weighted area", "naive share", "naive ndvi")}
-    for number in range(24):
-        land = 0.4 + 0.14 * gaussian_field(rng, side, 20) + 0.1 * rng.normal(size=(side, side))
-        length, nugget = rng.uniform(0.1, 0.6) * cell, rng.uniform(0, 1)
-        stack = noisy(rng, land, dates=(2, 4, 8)[number % 3], sd=0.06, length=length, nugget=nugget)
-        stack = np.stack([hidden_by_clouds(rng, one) if rng.random() < 0.4 else one for one in stack])
-        found = measured(stack, cell, seed=number)
-        for quantity, name in enumerate(("share", "ndvi", "weighted area")):
-            truth = by_square(QUANTITIES[quantity](land), cell).mean(axis=1)
-            apart = np.abs(found.mean(quantity) - truth)[found.coverage >= 0.5]
-            hits[name] += (apart <= 1.96 * found.standard_error(quantity)[found.coverage >= 0.5]).tolist()
-        seen = composed(stack, "median")
-        for quantity, name in ((SHARE, "naive share"), (NDVI, "naive ndvi")):
-            pixels = by_square(np.where(np.isfinite(seen), QUANTITIES[quantity](seen), np.nan), cell)
-            truth = by_square(QUANTITIES[quantity](land), cell).mean(axis=1)
-            enough = np.isfinite(pixels).mean(axis=1) >= 0.5
-            mean, sd, n = np.nanmean(pixels, 1), np.nanstd(pixels, 1), np.isfinite(pixels).sum(1)
-            hits[name] += (np.abs(mean - truth) <= 1.96 * sd / np.sqrt(n))[enough].tolist()
-    cover = {name: float(np.mean(hit)) for name, hit in hits.items()}
-    with capsys.disabled():
-        print("\ncoverage of 95 %, green:", {name: round(share, 3) for name, share in cover.items()})
-    for name in ("share", "ndvi", "weighted area"):
-        assert 0.90 <= cover[name] <= 0.98, name
-    for name in ("naive share", "naive ndvi"):
-        assert cover[name] < 0.75, name
-
-
-def test_one_date_claims_the_spread_of_places_alike(capsys):
-    """Ground of one kind with correlated noise: the truth is its level, the naive interval far too short."""
-    rng, hits, naive = np.random.default_rng(8), [], []
-    for number in range(30):
-        field = gaussian_field(rng, 96, rng.uniform(2, 6), nugget=rng.uniform(0, 1))
-        values = 0.4 + 0.1 * field
-        found = measured(values[None], 24, seed=number)
-        hits += (np.abs(found.mean(NDVI) - 0.4) <= 1.96 * found.standard_error(NDVI)).tolist()
-        pixels = by_square(values, 24)
-        naive += (np.abs(pixels.mean(1) - 0.4) <= 1.96 * pixels.std(1) / 24).tolist()
-    cover = round(float(np.mean(hits)), 3), round(float(np.mean(naive)), 3)
-    with capsys.disabled():
-        print("\ncoverage of 95 %, one date:", cover[0], "naive:", cover[1])
-    assert 0.90 <= cover[0] <= 0.98
-    assert cover[1] < 0.5
 
 
 def test_the_maximum_is_said_to_be_too_high_and_its_interval_knows_it(some_dates):

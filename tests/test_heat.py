@@ -20,7 +20,7 @@ from jido.indicators.heat_cells import (
     heat_tables,
     shade_table,
 )
-from jido.indicators.heat_figures import draw_classes, draw_shade, heat_rows
+from jido.indicators.heat_figures import draw_classes, draw_shade, heat_rows, spread
 from jido.indicators.shares import bands_of_rows
 from jido.io import Scene, read_labels, write_image
 from jido.labels import Labels, lcz_scheme
@@ -357,6 +357,16 @@ def test_a_rank_is_as_sure_as_its_cells_and_unknown_cells_have_none():
         shade_table(shade_case(value), green[:5])
     with pytest.raises(JidoError, match="nothing can be ranked"):
         shade_table(shade_case(value), np.full(10, np.nan))
+
+
+def test_numbers_in_a_picture_do_not_lie_on_each_other():
+    points = np.array([[0.0, 0], [0.1, 0], [0, 0.2], [9, 9], [0.1, 0.1]])
+    moved = spread(points, 1.0)
+    apart = np.hypot(*(moved[:, None] - moved).transpose(2, 0, 1)) + 9 * np.eye(5)
+    assert apart.min() >= 1
+    np.testing.assert_array_equal(moved[[0, 3]], points[[0, 3]])  # the first ones, and those with room, stay
+    assert np.hypot(*(moved - points).T).max() < 2.1  # two rings hold five
+    assert spread(np.empty((0, 2)), 1.0).shape == (0, 2)
 
 
 @pytest.mark.skipif(not HONG_KONG.exists(), reason="the Hong Kong LCZ data are not at ../shared/data")

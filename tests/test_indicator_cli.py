@@ -108,6 +108,26 @@ def test_water_by_cell(jido: Callable[..., Run], shots: Shots, tmp_path: Path):
     assert (tmp_path / "w.qml").exists()
 
 
+def test_a_run_that_fails_at_its_last_file_leaves_all_of_the_one_before(
+    jido: Callable[..., Run], shots: Shots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from jido.errors import OutputError
+    from jido.indicators import cell_map
+
+    assert jido(*water(shots, tmp_path / "w", "--grid", 480, images=shots.images[:1])).code == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert {"w.csv", "w.gpkg", "w.tif", "w.qml", "w.png", "w.method.md"} <= before.keys()
+
+    def fails(*_: object) -> None:
+        raise OutputError("The picture cannot be written.")
+
+    monkeypatch.setattr(cell_map, "draw_table", fails)
+    run = jido(*water(shots, tmp_path / "w", "--grid", 240, images=shots.images[:1]))
+    assert run.code == 2
+    assert "picture cannot be written" in run.err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_order_of_the_images_does_not_matter(jido: Callable[..., Run], shots: Shots, tmp_path: Path):
     for name, images in (("a", shots.images[:3]), ("b", shots.images[2::-1])):
         assert jido(*water(shots, tmp_path / name, "--grid", 480, images=images), "--json").code == 0

@@ -10,6 +10,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from jido.errors import ImageError
+from jido.geo import identify
 from jido.io import Scene
 from jido.io.clouds import cloudy
 from jido.io.dates import day_in, image_day, image_days
@@ -204,6 +205,37 @@ def test_the_mask_may_be_a_band_of_the_image(tmp_path, names):
         np.testing.assert_array_equal(np.isnan(ndvi_of(series)), np.arange(8) < np.full((8, 1), 3))
 
 
+def test_landsat_level_2_names_are_understood(tmp_path):
+    # Collection 2: reflectance = 2.75e-5 x number - 0.2; 0.1 and 0.4 make an NDVI of 0.6. QA 21824 is clear
+    numbers = [np.full((8, 8), round((share + 0.2) / 2.75e-5), np.uint16) for share in (0.1, 0.4)]
+    quality = np.full((8, 8), 21824, np.uint16)
+    quality[:, 0] = 22280  # cloud
+    names = ("SR_B4", "SR_B5", "QA_PIXEL", "ST_B10")
+    path = write(tmp_path / "l_20210705.tif", np.stack([*numbers, quality, quality]), names)
+    assert [band.common_name for band in identify(names)] == ["red", "nir", "", "lwir11"]
+    with open_series([path]) as raw:
+        series = raw.as_reflectance(("nir", "red"), exact=True)
+        found = ndvi_of(series)
+    np.testing.assert_allclose(found[:, 1:], 0.6, atol=1e-3)
+    assert np.isnan(found[:, 0]).all()
+    # Landsat 5 and 7 number otherwise: SR_B4 is near infrared there
+    for older in (("SR_B1", "SR_B4", "SR_B5", "SR_B7"), ("SR_B3", "SR_B4", "ST_B6")):
+        assert not any(band.sensor for band in identify(older))
+
+
+def test_files_that_do_not_say_which_band_they_hold_are_refused_with_what_to_do(tmp_path):
+    planes = np.full((8, 8), 0.3, np.float32)
+    paths = [write(tmp_path / f"LC08_20210705_SR_B{band}.TIF", planes) for band in (4, 5)]
+    with pytest.raises(ImageError, match=r"SR_B4.TIF does not say which band it holds.*set_band_description"):
+        open_series(paths)
+    for band, path in zip((4, 5), paths, strict=True):
+        with rasterio.open(path, "r+") as sink:  # what the sentence says
+            sink.set_band_description(1, f"SR_B{band}")
+    with open_series(paths) as series:
+        assert series.has("red")
+        assert series.has("nir")
+
+
 def test_masks_go_with_the_image_of_their_day(tmp_path):
     images = [image(tmp_path / f"s_{day}.tif", 0.5) for day in (20210615, 20210705)]
     mask = np.zeros((8, 8), np.uint8)
@@ -367,6 +399,19 @@ def test_items_of_a_day_are_one_image(items):
         part = ndvi_of(series, 1, (slice(2, 5), slice(6, 9)))
         np.testing.assert_allclose(part, [[0.3, 0.3, np.nan]] * 3, atol=1e-3)
         assert {path.name for path in series.state()} >= {"c.json", "b_red.tif", "d_scl.tif"}
+
+
+def test_items_are_parsed_once_however_many_dates_there_are(items, monkeypatch):
+    from jido.io import stac_items
+
+    paths = [items(name, 0.5, f"2021-07-0{day}") for day, name in enumerate("abcd", start=1)]
+    parsed, parse = [], stac_items._read_item
+    monkeypatch.setattr(
+        stac_items, "_read_item", lambda where, *rest: parsed.append(where) or parse(where, *rest)
+    )
+    with open_stac_series(paths, ("red", "nir")) as series:
+        assert len(series.days) == 4
+    assert len(parsed) == 2 * 4  # for the bands, and for the masks
 
 
 def test_items_without_a_mask_are_taken_as_clear_and_this_is_said(items):

@@ -18,7 +18,6 @@ from jido.indicators.water_series import (
     Observations,
     Rules,
     dry_classes,
-    permanence,
     water_series,
 )
 from jido.methods.figures.curves import save
@@ -187,38 +186,6 @@ def test_an_empty_water_body_is_refused():
         water_series(observed(MONTHS, 0.0), "lake")
     # that no date is valid is another matter: nobody knows whether it is empty
     assert np.isnan(water_series(observed(MONTHS, 0.0, cloud=1.0), "lake").value).all()
-
-
-# -- permanent and seasonal water ----------------------------------------------------------------------
-
-
-def test_permanent_and_seasonal_by_hand():
-    dates = [f"2020-{month:02}-{day:02}" for month in range(1, 9) for day in (5, 20)]
-    water = np.zeros((16, 1, 5))
-    water[:, 0, 0] = 1  # always
-    water[0:8, 0, 1] = 1  # January to April
-    water[::2, 0, 2] = 1  # every other date: half of each month is enough
-    water[:, 0, 3] = 1
-    water[6:, 0, 3] = NAN  # seen in three months only
-    water[:4, 0, 4] = NAN  # clouds, then always dry
-    order = np.random.default_rng(2).permutation(16)
-    found = permanence(water[order], np.array(dates)[order], np.array([[1.0, 10, 100, 1000, 1e4]]))
-    np.testing.assert_allclose(found.share, [[1, 0.5, 1, NAN, 0]])
-    assert (found.permanent_m2, found.seasonal_m2, found.unseen_m2) == (101, 10, 1000)
-    assert permanence(water, np.array(dates), 1.0, min_months=3).permanent_m2 == 3
-
-
-@pytest.mark.parametrize(
-    ("dates", "says"),
-    [
-        (["2020-01-01", "2021-01-01"], "one year at a time"),
-        (["2020-01-01", "2020-01-01"], "no day twice"),
-        (["2020-01-01"], "one day for each date"),
-    ],
-)
-def test_dates_of_several_years_are_refused(dates, says):
-    with pytest.raises(JidoError, match=says):
-        permanence(np.ones((2, 3, 3)), np.array(dates), 100.0)
 
 
 # -- dry years -----------------------------------------------------------------------------------------

@@ -11,7 +11,20 @@ from typing import NoReturn
 
 import typer
 
-from jido.cli import assess, demo, doctor, indicator, labels, lcz, mapping, model, polygons, scene, segment
+from jido.cli import (
+    assess,
+    demo,
+    doctor,
+    indicator,
+    labels,
+    lcz,
+    mapping,
+    model,
+    polygons,
+    scene,
+    score,
+    segment,
+)
 from jido.errors import JidoError
 
 app = typer.Typer(
@@ -31,6 +44,7 @@ app.add_typer(labels.app, name="labels")
 app.add_typer(lcz.app, name="lcz")
 app.add_typer(model.app, name="model")
 app.add_typer(scene.app, name="scene")
+app.add_typer(score.app, name="score")
 app.add_typer(segment.app, name="segment")
 
 UsageError: type[typer.BadParameter] = typer.BadParameter.__bases__[0]

@@ -29,6 +29,7 @@ from jido.cli.indicator_parts import (
     Resolution,
     Stac,
     Zoom,
+    beside,
     chosen_cells,
     everything,
     facts_of,
@@ -109,6 +110,7 @@ def green(
     from jido.indicators.green import GreenConfig, green_of
     from jido.indicators.green import green as measured
     from jido.io import Scene, require_place
+    from jido.io.files import replacing_run
 
     require_place(output)
     config = GreenConfig(
@@ -135,9 +137,11 @@ def green(
     if benchmark:
         judged = (coarse or table).benchmark(figures, source=benchmark.name)
         table, coarse = (table, judged) if coarse else (judged, None)
-    files = written(table, output)
-    if coarse:
-        files += written(coarse, output.with_name(f"{output.stem}.districts{output.suffix}"))
+    with replacing_run(output) as fresh:
+        files = written(table, fresh)
+        if coarse:
+            files += written(coarse, fresh.with_name(f"{output.stem}.districts{output.suffix}"))
+    files = beside(output, files)
     whole = green_of(table, found, everything(place, series.geobox.extent), config.value)
     told = {"dates": list(table.sheet.dates), "unit": table.sheet.unit}
     facts = facts_of(table, files, {value.value: summary_of(whole), **told})

@@ -19,6 +19,7 @@ from jido.cli.indicator_parts import (
     Images,
     MinCoverage,
     Output,
+    beside,
     chosen_cells,
     facts_of,
     in_words,
@@ -86,6 +87,7 @@ def heat(
     are built.
     """
     from jido.io import require_place
+    from jido.io.files import replacing_run
 
     require_place(output)
     how: dict[str, Any] = {"dates": dates, "clouds": clouds, "crs": crs, "resample": resample}
@@ -103,7 +105,9 @@ def heat(
         table = _shaded(found, series, place, population, threshold, seed, progress, stack)
     for text in series.notes:
         note(text, quiet=quiet)
-    files = [*written(table, output), *_written_classes(found, table, output)]
+    with replacing_run(output) as fresh:
+        files = [*written(table, fresh), *_written_classes(found, table, fresh)]
+    files = beside(output, files)
     facts = facts_of(table, files, _summary(found))
     if json:
         print_json(facts)
@@ -168,7 +172,6 @@ def _shaded(
     from jido.io import Scene
 
     excess = found.excess
-    assert excess is not None
     if not (series.has("red") and series.has("nir")):
         series.notes.append("The images have no red and near infrared, so no cell is ranked for shade.")
         return excess

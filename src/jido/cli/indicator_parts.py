@@ -208,13 +208,20 @@ def refuse_inputs(output: Path, inputs: Sequence[Path | None]) -> None:
 
 
 def written(table: IndicatorTable, output: Path, *, progress: Progress | None = None) -> list[Path]:
-    """Table, method sheet, map and picture of an indicator; the files, the table first."""
+    """Table, method sheet, map and picture of an indicator, all or none; the files, the table first."""
     from jido.indicators.cell_map import draw_table, write_map
+    from jido.io.files import replacing_run
 
-    stem, formats = stem_and_formats(output)
-    files = table.write(stem, formats=formats)
-    files += write_map(table, stem)
-    return [*files, draw_table(table, stem.with_name(f"{stem.name}.png"))]
+    with replacing_run(output) as fresh:
+        stem, formats = stem_and_formats(fresh)
+        files = [*table.write(stem, formats=formats), *write_map(table, stem)]
+        files.append(draw_table(table, stem.with_name(f"{stem.name}.png")))
+    return beside(output, files)
+
+
+def beside(output: Path, files: Sequence[Path]) -> list[Path]:
+    """Where files are that were written with :func:`~jido.io.files.replacing_run`."""
+    return [output.with_name(path.name) for path in files]
 
 
 def summary_of(table: IndicatorTable) -> dict[str, float | None]:

@@ -23,6 +23,7 @@ from jido.cli.indicator_parts import (
     Resolution,
     Stac,
     Zoom,
+    beside,
     chosen_cells,
     everything,
     facts_of,
@@ -142,6 +143,7 @@ def water(
     from jido.errors import ImageError
     from jido.indicators.water_scene import water_dates, water_roles
     from jido.io import require_place
+    from jido.io.files import replacing_run
 
     require_place(output)
     if not bodies and (nominal or curve):
@@ -165,11 +167,13 @@ def water(
     for text in [*found.notes, *place.notes]:
         note(text, quiet=quiet)
     told = {"method": name, "fixed": threshold, "min_coverage": min_coverage}
-    if bodies:
-        rules = _rules(every, statistic, max_cloud, min_valid, baseline)
-        table, files = _lakes(found, output, told, rules, nominal=nominal, curve=curve)
-    else:
-        table, files = _cells(found, output, told)
+    with replacing_run(output) as fresh:
+        if bodies:
+            rules = _rules(every, statistic, max_cloud, min_valid, baseline)
+            table, files = _lakes(found, fresh, told, rules, nominal=nominal, curve=curve)
+        else:
+            table, files = _cells(found, fresh, told)
+    files = beside(output, files)
     summary = _summary(table, found, None if bodies else series.geobox.extent)
     facts = facts_of(table, files, summary)
     if json:
@@ -202,7 +206,7 @@ def _rules(
 
 def _cells(found: WaterDates, output: Path, told: dict[str, Any]) -> tuple[IndicatorTable, list[Path]]:
     """The share of water by cell, written."""
-    from jido.indicators.water_scene import water_shares, water_sheet
+    from jido.indicators.water_tables import water_shares, water_sheet
 
     table = water_shares(found, water_sheet(found, value="share", **told))
     return table, written(table, output)
@@ -218,8 +222,11 @@ def _lakes(
     curve: Path | None,
 ) -> tuple[IndicatorTable, list[Path]]:
     """The areas of water bodies, written with their series and pictures."""
+    from dataclasses import replace
+
     from jido.indicators.water_lakes import date_rows, draw_lakes, lake_table, lakes, observations
-    from jido.indicators.water_scene import water_sheet
+    from jido.indicators.water_months import year_columns
+    from jido.indicators.water_tables import water_sheet
     from jido.io.cell_table import write_rows
 
     seen = observations(found)
@@ -234,6 +241,9 @@ def _lakes(
         nominal=published(nominal) if nominal else {},
         curves=_curves(curve) if curve else {},
     )
+    area, least = found.bodies.area_m2, told["min_coverage"]
+    more = year_columns(found.years, area, min_coverage=least, unit="m²")
+    table = replace(table, columns={**table.columns, **more})
     stem, _ = stem_and_formats(output)
     files = written(table, output)
     files.append(write_rows(date_rows(found, seen, rules), stem.with_name(f"{stem.name}.dates.csv")))

@@ -63,12 +63,16 @@ def band_table() -> tuple[Band, ...]:
     )
 
 
+LEVEL_2 = re.compile(r"^S[RT]_(?=B\d)")
+"""What Landsat's level-2 products put before a band: surface reflectance, surface temperature."""
+
+
 def _bare(name: str) -> str:
-    """``b02`` and ``B2`` are one name; ``VV`` and ``vv`` too."""
-    return re.sub(r"^B0*(?=\d)", "B", name.strip().upper())
+    """``b02`` and ``B2`` are one name; ``VV`` and ``vv`` too; ``SR_B4`` is ``B4``."""
+    return re.sub(r"^B0*(?=\d)", "B", LEVEL_2.sub("", name.strip().upper()))
 
 
-QUALITY = frozenset({"SCL", "QA_PIXEL"})
+QUALITY = frozenset({"SCL", "QA_PIXEL", "QA_RADSAT", "SR_QA_AEROSOL", "ST_QA"})
 """Bands of codes that come with images of several sensors."""
 
 
@@ -76,12 +80,13 @@ def identify(names: Sequence[str]) -> tuple[Band, ...]:
     """Bands for the names found in a file.
 
     ``VV`` and ``VH`` are Sentinel-1; codes of quality tell nothing of the sensor, which is for the others
-    the first one of the table that knows
-    all of them. Sentinel-2 and Landsat-8 both number their bands: names with a padding zero, ``B8A``
-    or ``B12`` mean Sentinel-2, and so does ``B8`` or ``B11`` without ``B10`` (Landsat's ``B8`` is the
-    panchromatic one, on a grid of its own, and its two thermal bands come together). Otherwise
-    ``B1``..``B11`` is taken for Landsat-8. Names that no sensor knows are kept as they are, with
-    unknown sensor and unit.
+    the first one of the table that knows all of them. Sentinel-2 and Landsat-8 both number their bands:
+    names with a padding zero, ``B8A`` or ``B12`` mean Sentinel-2, and so does ``B8`` or ``B11`` without
+    ``B10`` (Landsat's ``B8`` is the panchromatic one, on a grid of its own, and its two thermal bands come
+    together). Otherwise ``B1``..``B11`` is taken for Landsat-8, and so are ``SR_B1``..``SR_B7`` and
+    ``ST_B10`` of level 2 (8 and 9 number alike). Landsat 4 to 7 number otherwise: ``ST_B6``, or ``SR_B5``
+    and ``SR_B7`` without ``SR_B6``, are theirs, and known to no sensor here. Names that no sensor knows are
+    kept as they are, with unknown sensor and unit.
     """
     by_sensor: dict[str, dict[str, Band]] = {}
     for band in band_table():
@@ -91,6 +96,9 @@ def identify(names: Sequence[str]) -> tuple[Band, ...]:
     padded = any(re.fullmatch(r"[Bb]0\d", name.strip()) for name in names)
     not_landsat = padded or ({"B8", "B11"} & others and "B10" not in others)
     order = ["sentinel-2", "aerial"] if not_landsat else ["landsat-8", "sentinel-2", "aerial"]
+    if level_2 := {name.strip().upper() for name in names if LEVEL_2.match(name.strip().upper())}:
+        older = "ST_B6" in level_2 or ({"SR_B5", "SR_B7"} <= level_2 and "SR_B6" not in level_2)
+        order = [] if older else ["landsat-8"]
     known = next((by_sensor[s] for s in order if others <= by_sensor[s].keys()), {}) | radar
     return tuple(known.get(_bare(name), Band(name)).renamed(name) for name in names)
 

@@ -84,7 +84,9 @@ def draw_table(table: IndicatorTable, target: Path) -> Path:
     figure = Figure(figsize=(11, 5), layout="constrained")
     one, two = figure.subplots(1, 2, sharex=True, sharey=True)
     unit = table.sheet.unit
-    _draw(one, table, table.value, f"{table.sheet.indicator}, {unit}", RAMP)
+    name = table.sheet.indicator
+    said = name.lower().endswith(f"({unit.lower()})")  # green (share)
+    _draw(one, table, table.value, name if said else f"{name}, {unit}", RAMP)
     half = table.se * ndtri((1 + table.sheet.level) / 2)  # not cut where a share ends
     _draw(two, table, half, f"half the width of the {table.sheet.level:.0%} interval, {unit}", "cividis")
     empty = int(table.empty.sum())

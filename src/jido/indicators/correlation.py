@@ -198,15 +198,27 @@ class PixelSample:
     Args:
         geobox: the grid.
         reach_m: longest distance of a pair from the centre of its cluster, in metres.
+        within: the part of the grid they are drawn from; all of it without.
         clusters: how many.
         seed: of the draw.
     """
 
-    def __init__(self, geobox: GeoBox, *, reach_m: float, clusters: int = 300, seed: int = 0) -> None:
+    def __init__(
+        self,
+        geobox: GeoBox,
+        *,
+        reach_m: float,
+        within: Window | None = None,
+        clusters: int = 300,
+        seed: int = 0,
+    ) -> None:
         self.pixel_m = pixel_size_m(geobox)
-        shape = (geobox.shape.y, geobox.shape.x)
-        reach = reach_m / max(self.pixel_m)
-        self.rows, self.cols = sample_pixels(shape, reach=reach, clusters=clusters, seed=seed)
+        rows, cols = within or (slice(0, geobox.shape.y), slice(0, geobox.shape.x))
+        shape, reach = (rows.stop - rows.start, cols.stop - cols.start), reach_m / max(self.pixel_m)
+        drawn = sample_pixels(shape, reach=reach, clusters=clusters, seed=seed)
+        self.rows, self.cols = (
+            np.where(part < 0, -1, part + side.start) for part, side in zip(drawn, (rows, cols), strict=True)
+        )
         self.values = np.full(self.rows.shape, np.nan)
 
     def take(self, window: Window, plane: np.ndarray) -> None:

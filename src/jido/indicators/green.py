@@ -16,14 +16,17 @@ import numpy as np
 
 from jido.errors import ImageError
 from jido.geo import INDICES
-from jido.indicators.aggregate import Dependence, aggregate
+from jido.indicators.aggregate import Dependence, aggregate, overlaps
 from jido.indicators.cells import Cells
-from jido.indicators.measure import Composite, Measured, measure
+from jido.indicators.composite import Composite
+from jido.indicators.correlation import Correlation
+from jido.indicators.measure import Measured, measure
 from jido.indicators.shares import Placed, bands_of_rows
 from jido.indicators.sheet import MethodSheet
 from jido.indicators.table import IndicatorTable, indicator_table
+from jido.indicators.uncertainty import block_bootstrap
 from jido.io import Progress, Scene
-from jido.io.series import Series
+from jido.io.series import NAME_BANDS, Series
 
 Value = Literal["share", "ndvi", "area", "per-head"]
 
@@ -90,7 +93,20 @@ def summer_of(series: Series, months: Sequence[int] = ()) -> Series:
     fresh = series.select(chosen)
     if left := len(series.days) - len(chosen):
         fresh.notes.append(f"{left} of {len(series.days)} dates are not of the summer at {where}: left out.")
+    if len(years := _summers(fresh.days, wanted)) > 1:
+        fresh.notes.append(
+            f"The images are of {len(years)} summers ({', '.join(years)}), put together as one: what changed "
+            "between them is in the interval; for a single summer give its images alone."
+        )
     return fresh
+
+
+def _summers(days: Sequence[str], months: Sequence[int]) -> list[str]:
+    """The summers that days are of: 2021, or 2020/21 where one goes on after New Year."""
+    if not {12, 1} <= set(months) or set(months) == set(range(1, 13)):
+        return sorted({day[:4] for day in days})
+    first = {int(day[:4]) - (int(day[5:7]) < 7) for day in days}
+    return [f"{year}/{(year + 1) % 100:02}" for year in sorted(first)]
 
 
 def green(
@@ -178,7 +194,9 @@ def green_of(table: IndicatorTable, found: Measured, districts: Cells, value: Va
     """Green of districts, or of a whole country, from that of cells.
 
     Shares and NDVI are weighted by area, green per head by people; areas are added up, those of cells
-    not seen taken to be like the others.
+    not seen taken to be like the others. With one date, whose interval is the spread of places alike, the
+    cells are redrawn as blocks (:func:`~jido.indicators.uncertainty.block_bootstrap`): that knows places
+    that vary more than others, which one variogram of the whole image does not.
 
     Args:
         table: of :func:`green`.
@@ -188,12 +206,12 @@ def green_of(table: IndicatorTable, found: Measured, districts: Cells, value: Va
     """
     quantity = {"share": SHARE, "ndvi": NDVI}.get(value, WEIGHTED)
     dependence = Dependence(shared=found.shared(quantity), length_m=found.noise[quantity].length_m)
-    weights = _weights(table) if value == "per-head" else None
+    weights = _weights(table) if value == "per-head" else table.cells.area_m2
     if value == "area":  # added up as green per m² of ground
         area = table.cells.area_m2
         parts = {name: getattr(table, name) / area for name in ("value", "lower", "upper", "se")}
         table = replace(table, **parts)
-    return aggregate(
+    made = aggregate(
         table,
         districts,
         dependence=dependence,
@@ -201,6 +219,39 @@ def green_of(table: IndicatorTable, found: Measured, districts: Cells, value: Va
         weights=weights,
         weight_name="people" if value == "per-head" else "area in m²",
         total=value == "area",
+    )
+    if found.dates > 1:
+        return made
+    return _redrawn(made, table, weights, found.field[quantity], total=value == "area")
+
+
+def _redrawn(
+    made: IndicatorTable, table: IndicatorTable, weights: np.ndarray, field: Correlation, *, total: bool
+) -> IndicatorTable:
+    """Districts with the error from redrawing their cells, where that is the larger one."""
+    side, shares = float(np.sqrt(np.median(table.cells.area_m2))), overlaps(table.cells, made.cells)
+    weights = np.where(table.empty, 0, weights)
+    rows = []
+    for district in range(len(made.cells)):
+        part = shares[[district]]
+        weight = part.data * weights[part.indices]
+        sums = weight * np.nan_to_num(table.value[part.indices])
+        rows.append(block_bootstrap(sums, weight, block_m=side, correlation=field)[1:])
+    se, freedom = np.array(rows).T
+    se = se * (made.columns["weight"] if total else 1)
+    larger = se > np.nan_to_num(made.se, nan=np.inf)
+    words = f"{made.sheet.dependence}; where that is larger, from redrawing cells (block bootstrap)"
+    sheet = replace(made.sheet, dependence=words)
+    return indicator_table(
+        made.cells,
+        made.value,
+        np.where(larger, se, made.se),
+        coverage=made.coverage,
+        n=made.n,
+        sheet=sheet,
+        freedom=np.where(larger, freedom, np.inf),
+        bounds=made.bounds,
+        columns=made.columns,
     )
 
 
@@ -222,7 +273,7 @@ def require_roles(series: Series, index: str) -> None:
     held = ", ".join(series.images[0].scene.names)
     raise ImageError(
         f"{index.upper()} needs {' and '.join(INDICES[index].bands)}, but the images ({held}) have no "
-        f"{lacking[0]}; {shown}. Give other images, or name their bands (band descriptions)."
+        f"{lacking[0]}; {shown}. Give other images, or name their bands (band descriptions): {NAME_BANDS}."
     )
 
 

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import resources
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,9 +34,6 @@ from jido.indicators.uncertainty import corrected_areas, missing_dates_variance
 from jido.io import Progress
 from jido.labels import ClassScheme, Labels, lcz_scheme
 from jido.stats.intervals import MIN_GROUPS
-
-if TYPE_CHECKING:
-    pass
 
 ALL_DATES = 10**9
 """Dates that a mean over some of them speaks of, when it is to hold for others like them."""
@@ -355,7 +352,7 @@ class HeatTables(NamedTuple):
 
     classes: ClassHeat
     rows: list[dict[str, Any]]
-    excess: IndicatorTable | None
+    excess: IndicatorTable
     canopy: dict[str, IndicatorTable]
 
 
@@ -363,14 +360,14 @@ def heat_tables(
     images: Mapping[str, Thermal | Image],
     zones: Labels | Image,
     *,
-    cells: Cells | None = None,
+    cells: Cells,
     reference: str = "",
     matrices: np.ndarray | None = None,
     planned: int = ALL_DATES,
     min_coverage: float = 0.5,
     progress: Progress | None = None,
 ) -> HeatTables:
-    """All of heat in one call: classes; with cells their excess; with a map too what they are built like.
+    """All of heat in one call: classes, the excess of cells, and with a map what these are built like.
 
     Arguments as those of :func:`~jido.indicators.heat.class_heat`, :func:`excess_table` and
     :func:`canopy_tables`; an image that is no :class:`~jido.indicators.heat.Thermal` is read by
@@ -379,10 +376,7 @@ def heat_tables(
     planes = {date: one if isinstance(one, Thermal) else thermal(one) for date, one in images.items()}
     heat = class_heat(planes, zones, progress=progress)
     rows = heat_rows(heat, reference=reference)
-    excess, canopy = None, {}
-    if cells is not None:
-        options: dict[str, Any] = {"min_coverage": min_coverage, "progress": progress}
-        excess = excess_table(planes, cells, heat, reference=reference, planned=planned, **options)
-        if not isinstance(zones, Labels):
-            canopy = canopy_tables(zones, cells, matrices=matrices, **options)
+    options: dict[str, Any] = {"min_coverage": min_coverage, "progress": progress}
+    excess = excess_table(planes, cells, heat, reference=reference, planned=planned, **options)
+    canopy = {} if isinstance(zones, Labels) else canopy_tables(zones, cells, matrices=matrices, **options)
     return HeatTables(heat, rows, excess, canopy)

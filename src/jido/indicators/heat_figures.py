@@ -19,7 +19,11 @@ from jido.stats import Figure, figure
 from jido.stats.intervals import MIN_GROUPS
 
 if TYPE_CHECKING:
+    from geopandas import GeoDataFrame
     from matplotlib.axes import Axes
+
+NUMBER = 0.035
+"""Room that a number takes in a picture of cells, in its longer side."""
 
 
 def heat_rows(
@@ -199,12 +203,48 @@ def draw_shade(table: IndicatorTable, path: str | Path, *, named: int = 10) -> P
     for axis in (hot, sure):
         if len(first):
             first.boundary.plot(ax=axis, color="#00B7EB", linewidth=1.6)
-        for place, rank in zip(first.geometry.representative_point(), first["rank"], strict=True):
-            words = axis.annotate(f"{rank:.0f}", (place.x, place.y), ha="center", va="center", fontsize=7)
-            words.set_bbox({"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6})
+        _number(axis, first)
         axis.set_axis_off()
         axis.set_aspect("equal")
     picture.supxlabel(
         f"Outlined: the first {len(first)} cells to shade. Grey: not seen, or no rank", fontsize=9
     )
     return save(picture, Path(path))
+
+
+def _number(axis: Axes, first: GeoDataFrame) -> None:
+    """The rank of each cell in it, or beside it with a line where numbers would lie on each other."""
+    if not len(first):
+        return
+    points = first.geometry.representative_point()
+    at = np.column_stack([points.x, points.y])
+    left, right, bottom, top = *axis.get_xlim(), *axis.get_ylim()
+    moved = spread(at, NUMBER * max(right - left, top - bottom))
+    for rank, place, words_at in zip(first["rank"], at, moved, strict=True):
+        words = axis.annotate(
+            f"{rank:.0f}", place, xytext=words_at, ha="center", va="center", fontsize=7,
+            arrowprops=None if (place == words_at).all() else {"arrowstyle": "-", "linewidth": 0.6},
+        )  # fmt: skip
+        words.set_bbox({"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6})
+
+
+def spread(points: np.ndarray, gap: float) -> np.ndarray:
+    """Places for labels no nearer to each other than a gap, each as near to its point as is left, (n, 2).
+
+    One after another: the point itself if it is free, else the nearest free one of 12 directions on rings
+    around it.
+
+    Args:
+        points: (n, 2), the first ones come first.
+        gap: least distance, in their unit.
+    """
+    turn = np.arange(12) * np.pi / 6
+    round_ = np.column_stack([np.cos(turn), np.sin(turn)])
+    rings = [np.zeros((1, 2)), *(1.01 * gap * size * round_ for size in range(1, len(points) + 1))]
+    offsets, found = np.concatenate(rings), np.empty((0, 2))
+    for point in points:
+        places = point + offsets
+        apart = np.hypot(*(places[:, None] - found).transpose(2, 0, 1))
+        free = (apart >= gap).all(axis=1)
+        found = np.vstack([found, places[free.argmax()]])
+    return found

@@ -18,6 +18,9 @@ from jido.geo import Window
 TINY = 1e-9
 """Share of a pixel below which it is taken for rounding."""
 
+SPARSE = 10
+"""With fewer than one pixel in so many that is not 0, sums look at these alone: several times as quick."""
+
 
 @dataclass(frozen=True, eq=False)
 class Shares:
@@ -55,17 +58,39 @@ class Shares:
             weight: of the pixels, (y, x).
         """
         if plane is None:
-            edge, length = self.share, self.stop - self.start
-        else:
-            height, width = plane.shape
-            along = np.empty((height, width + 1))
-            along[:, 0] = 0
-            np.multiply(plane, 1.0 if weight is None else weight, out=along[:, 1:])
-            edge = self.share * along[self.row, self.col + 1]
-            np.cumsum(along, axis=1, out=along)
-            length = along[self.run_row, self.stop] - along[self.run_row, self.start]
+            return self._by_cell(self.share, self.stop - self.start)
+        some = plane != 0
+        count = np.count_nonzero(some)
+        if not count:
+            return np.zeros(self.cells)
+        if count * SPARSE < plane.size:
+            return self._sparse(plane, weight, some.ravel())
+        height, width = plane.shape
+        along = np.empty((height, width + 1))
+        along[:, 0] = 0
+        np.multiply(plane, 1.0 if weight is None else weight, out=along[:, 1:])
+        edge = self.share * along[self.row, self.col + 1]
+        np.cumsum(along, axis=1, out=along)
+        return self._by_cell(edge, along[self.run_row, self.stop] - along[self.run_row, self.start])
+
+    def _sparse(self, plane: np.ndarray, weight: np.ndarray | None, some: np.ndarray) -> np.ndarray:
+        """Sums of a plane that is 0 nearly everywhere, where it is not (bool (y * x,))."""
+
+        def weighted(row: np.ndarray, col: np.ndarray) -> np.ndarray:
+            return plane[row, col] * (np.float64(1) if weight is None else weight[row, col])
+
+        width = plane.shape[1]
+        places, line = np.flatnonzero(some), self.run_row * width
+        along = np.concatenate([[0.0], np.cumsum(weighted(*np.divmod(places, width)))])
+        first, last = (np.searchsorted(places, line + end) for end in (self.start, self.stop))
+        edge, at = np.zeros(len(self.cell)), np.flatnonzero(some.take(self.row * width + self.col))
+        edge[at] = self.share[at] * weighted(self.row[at], self.col[at])
+        return self._by_cell(edge, along[last] - along[first])
+
+    def _by_cell(self, edge: np.ndarray, run: np.ndarray) -> np.ndarray:
+        """Sums by cell of what crossed pixels and pixels of runs hold."""
         return np.bincount(self.cell, edge, minlength=self.cells) + np.bincount(
-            self.run_cell, self.run_share * length, minlength=self.cells
+            self.run_cell, self.run_share * run, minlength=self.cells
         )
 
 

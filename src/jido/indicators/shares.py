@@ -9,8 +9,11 @@ of their own.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import shapely
@@ -22,6 +25,9 @@ from jido.geo import Window, geodesic_area, pixel_size_m
 from jido.indicators.cells import OFF, Cells, ground_area, projected
 from jido.indicators.outlines import Edges, Shares
 from jido.io import Progress
+
+_Place = TypeVar("_Place")
+_Found = TypeVar("_Found")
 
 BAND_PIXELS = 6_000_000
 """Pixels of one band of rows: about 300 MB with what is computed from them."""
@@ -195,7 +201,7 @@ def window_sums(shares: Shares, values: Iterable[np.ndarray], area: np.ndarray) 
 def cell_sums(
     placed: Placed,
     geobox: GeoBox,
-    read: Callable[[Window], np.ndarray],
+    read: Callable[[Window], Iterable[np.ndarray]],
     *,
     pixels: int = BAND_PIXELS,
     progress: Progress | None = None,
@@ -205,16 +211,30 @@ def cell_sums(
     Args:
         placed: the cells on this grid.
         geobox: the grid.
-        read: window -> float (C, y, x), NaN = no data.
+        read: window -> planes, float (y, x) each, NaN = no data; called in a thread, one window at a time.
         pixels: of one band of rows.
         progress: told how many rows are done.
     """
     sums: CellSums | None = None
-    for window in bands_of_rows(geobox, within=placed.window, pixels=pixels):
-        found = window_sums(placed.shares(window), read(window), pixel_areas(geobox, window))
+    windows = bands_of_rows(geobox, within=placed.window, pixels=pixels)
+    for window, planes in read_ahead(windows, read):
+        found = window_sums(placed.shares(window), planes, pixel_areas(geobox, window))
         sums = found if sums is None else sums + found
         if progress:
             progress("measuring the cells", window[0].stop, placed.window[0].stop)
     if sums is None:
         raise ImageError("The image has no pixels where the cells lie.")
     return sums
+
+
+def read_ahead(places: Iterable[_Place], read: Callable[[_Place], _Found]) -> Iterator[tuple[_Place, _Found]]:
+    """Places with what was read there; the next one is read while the present one is worked on."""
+    with ThreadPoolExecutor(1) as reader:
+        coming: deque[tuple[_Place, Future[_Found]]] = deque()
+        for place in places:
+            coming.append((place, reader.submit(read, place)))
+            if len(coming) > 1:
+                done, found = coming.popleft()
+                yield done, found.result()
+        for done, found in coming:
+            yield done, found.result()

@@ -5,100 +5,26 @@ Otsu's threshold of that zone alone. Land far from a shore has no say, so a scen
 the threshold between water and *its* shores.
 
 All works window by window. :class:`EdgeZone` picks up histograms while an image is read with a margin of
-:data:`HALO` pixels; whether a pixel is in the zone does not depend on how the image was cut. Areas and
-their errors: :mod:`jido.indicators.water_areas`.
+:data:`~jido.indicators.water_edges.HALO` pixels; whether a pixel is in the zone does not depend on how the
+image was cut. Areas and their errors: :mod:`jido.indicators.water_areas`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.ndimage import correlate1d, gaussian_filter, sobel
 
 from jido.errors import ImageError
-from jido.geo import Tile, lattice
-
-SIGMA = 4.0
-"""Of the Gaussian before edges are sought, in pixels (BlueDot)."""
-
-RADIUS = 4
-"""Of the disk around each pixel of an edge, in pixels (BlueDot)."""
-
-HALO = 22
-"""Pixels to be read around a window: 16 of the Gaussian, 2 of the edges, 4 of the disk."""
-
-PURE = 2
-"""Pixels of the zone farther than that from an edge are taken for pure land or pure water."""
+from jido.geo import Tile
+from jido.indicators.water_edges import shore_zone
+from jido.indicators.water_signals import Signal
 
 BLOCK = 16
 """Least side in pixels of the blocks that are redrawn; no more than 64 lie side by side."""
 
 MIN_BLOCKS = 9
 """With fewer blocks of shore no error is claimed."""
-
-MIXED = 0.1
-"""Least share of the pixels around an edge that lies on each side of the starting threshold."""
-
-PART = 256
-"""Side in pixels of the parts of a window that are passed over when no shore can lie in them."""
-
-SOBEL = 8 / np.sqrt(2 * np.pi) / SIGMA
-"""What Sobel's operator makes of a step of 1 after the Gaussian."""
-
-
-def _itself(plane: np.ndarray, bands: Sequence[np.ndarray]) -> np.ndarray:
-    return plane
-
-
-def _difference(plane: np.ndarray, bands: Sequence[np.ndarray]) -> np.ndarray:
-    """What is above the line of a normalised difference."""
-    return bands[0] - bands[1]
-
-
-def _power(plane: np.ndarray, bands: Sequence[np.ndarray]) -> np.ndarray:
-    """Linear power of decibels."""
-    return np.power(10, np.asarray(plane, dtype=np.float32) / 10)
-
-
-@dataclass(frozen=True)
-class Signal:
-    """A plane in which water and land differ.
-
-    Args:
-        start: fixed threshold between them, as published.
-        step: least difference of the two sides of an edge, in the unit of the plane.
-        low: where its histogram begins; what lies below is counted in the first bin.
-        high: where it ends.
-        above: water lies above the threshold; with radar it lies below.
-        mixing: (plane, bands of the index in order) -> what a pixel of land and water has in proportion
-            to its parts: a sum of reflectances, or power. Ratios and decibels do not mix so.
-        bins: of the histogram.
-    """
-
-    start: float
-    step: float
-    low: float
-    high: float
-    above: bool = True
-    mixing: Callable[[np.ndarray, Sequence[np.ndarray]], np.ndarray] = _itself
-    bins: int = 400
-
-    @property
-    def width(self) -> float:
-        """Of a bin: the threshold is exact to that."""
-        return (self.high - self.low) / self.bins
-
-
-SIGNALS: dict[str, Signal] = {
-    "ndwi": Signal(0.0, 0.25, -1.0, 1.0, mixing=_difference),
-    "mndwi": Signal(0.0, 0.25, -1.0, 1.0, mixing=_difference),
-    "awei_sh": Signal(0.0, 0.25, -2.0, 2.0),
-    "awei_nsh": Signal(0.0, 0.25, -2.0, 2.0),
-    "VV": Signal(-16.0, 3.0, -40.0, 10.0, above=False, mixing=_power),
-    "VH": Signal(-23.0, 3.0, -45.0, 5.0, above=False, mixing=_power),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,91 +55,11 @@ def fixed_shore(signal: Signal) -> Shore:
     return Shore(signal, signal.start)
 
 
-def shore_zone(plane: np.ndarray, signal: Signal, *, start: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels no farther than 4 from an edge, and those of them farther than 2, bool (y, x) each.
-
-    Args:
-        plane: (y, x), NaN = no data.
-        signal: what it is; an edge has at least the strength of its step.
-        start: keep edges with both sides of this threshold around them; None keeps all, as BlueDot.
-    """
-    seen = np.isfinite(plane)
-    filled = np.where(seen, plane, 0).astype(np.float32)
-    edges = np.zeros(plane.shape, dtype=bool)
-    for part in lattice(plane.shape, tile=PART, halo=HALO - RADIUS):
-        here, known = filled[part.read], seen[part.read]
-        near = known if start is None else _both_sides(known & (here > start), known)
-        if near[part.inner].any():
-            edges[part.core] = (near & canny_edges(here, known, limit=signal.step * SOBEL))[part.inner]
-    zone = _around(edges, RADIUS) & seen
-    return zone, zone & ~_around(edges, PURE)
-
-
-def _both_sides(wet: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Whether at least :data:`MIXED` of the pixels with data around are wet, and as many are not."""
-    if not wet.any() or np.array_equal(wet, seen):
-        return np.zeros_like(seen)
-    ones = np.ones(2 * RADIUS + 1)
-
-    def around(mask: np.ndarray) -> np.ndarray:  # whole numbers: exact, whatever the window
-        rows = correlate1d(mask.astype(np.float32), ones, axis=0, mode="constant")
-        return correlate1d(rows, ones, axis=1, mode="constant")
-
-    above, count = around(wet), around(seen)
-    return np.asarray(seen & (above >= MIXED * count) & (above <= (1 - MIXED) * count))
-
-
-def canny_edges(filled: np.ndarray, seen: np.ndarray, *, limit: float) -> np.ndarray:
-    """Canny's edges of one threshold, bool (y, x).
-
-    A pixel is on an edge when the gradient there (Sobel, after a Gaussian of :data:`SIGMA`) is at least
-    ``limit``, and no less than on either side along its direction. Weaker edges that hang on such ones
-    are left out: how far these reach depends on the window. Pixels without data count neither in the
-    Gaussian nor as edges, nor do those beside them. The rest is as in scikit-image.
-
-    Args:
-        filled: float32 (y, x), 0 where there is no data.
-        seen: bool (y, x).
-        limit: of the gradient; scikit-image's 0.2 is a step of 0.25.
-
-    Source: Canny 1986, doi 10.1109/TPAMI.1986.4767851.
-    """
-    missing = gaussian_filter((~seen).astype(np.float32), SIGMA, mode="constant", cval=1.0)
-    smooth = gaussian_filter(filled, SIGMA, mode="constant") / np.maximum(1 - missing, 1e-6)
-    down, right = sobel(smooth, axis=0), sobel(smooth, axis=1)
-    strength = np.sqrt(down**2 + right**2)
-    row, col = (side + 1 for side in np.nonzero(strength[1:-1, 1:-1] >= limit))
-    kept = np.logical_and.reduce([seen[row + y, col + x] for y in (-1, 0, 1) for x in (-1, 0, 1)])
-    row, col = row[kept], col[kept]
-    y, x = down[row, col], right[row, col]
-    steep = np.abs(y) >= np.abs(x)
-    slant = np.minimum(np.abs(y), np.abs(x)) / np.maximum(np.abs(y), np.abs(x))
-    y, x = np.sign(y).astype(np.int64), np.sign(x).astype(np.int64)
-    highest = np.ones(len(row), dtype=bool)
-    for side in (1, -1):
-        beside = strength[row + side * np.where(steep, y, 0), col + side * np.where(steep, 0, x)]
-        across = strength[row + side * y, col + side * x]
-        highest &= strength[row, col] >= slant * across + (1 - slant) * beside
-    edges = np.zeros(seen.shape, dtype=bool)
-    edges[row[highest], col[highest]] = True
-    return edges
-
-
-def _around(edges: np.ndarray, radius: int) -> np.ndarray:
-    """The disk around each pixel of an edge; few are, so each is stamped."""
-    wide = np.zeros(np.add(edges.shape, 2 * radius), dtype=bool)
-    row, col = np.nonzero(edges)
-    side = np.arange(2 * radius + 1) - radius
-    for y, x in np.argwhere(side[:, None] ** 2 + side**2 <= radius**2):
-        wide[row + y, col + x] = True
-    return wide[radius:-radius, radius:-radius]
-
-
 class EdgeZone:
     """The shore zone of an image, as histograms by block; windows add up.
 
     Args:
-        signal: what the planes are, of :data:`SIGNALS`.
+        signal: what the planes are, of :data:`~jido.indicators.water_signals.SIGNALS`.
         shape: rows and columns of the image.
         start: as in :func:`shore_zone`: ``signal.start``, or None in a cut-out of a single lake.
 
@@ -230,7 +76,7 @@ class EdgeZone:
         """Take a window; cores must not overlap.
 
         Args:
-            plane: of ``tile.read``, (y, x), NaN = no data; :data:`HALO` pixels lie around
+            plane: of ``tile.read``, (y, x), NaN = no data; ``HALO`` pixels lie around
                 ``tile.core``, fewer only at the rim of the image.
             tile: which window of the image that is.
             mixing: what ``signal.mixing`` makes of it, (y, x); the plane itself when not given.
@@ -244,7 +90,7 @@ class EdgeZone:
             raise ImageError(
                 f"Planes of {plane.shape} and {mixing.shape} pixels do not fit the window of {tile.read}."
             )
-        zone, pure = (part[tile.inner] for part in shore_zone(plane, self.signal, start=self.start))
+        zone, pure = shore_zone(plane, self.signal, start=self.start, inner=tile.inner)
         row, col = np.nonzero(zone)
         if len(row):
             y, x = ((row + tile.core[0].start) // self.block, (col + tile.core[1].start) // self.block)
@@ -342,13 +188,17 @@ def _fitted(counts: np.ndarray, signal: Signal) -> tuple[float, float, float]:
     return (threshold, lower, upper) if signal.above else (threshold, upper, lower)
 
 
-def water_plane(plane: np.ndarray, shore: Shore) -> np.ndarray:
-    """1 for water, 0 for land, float32 (y, x), NaN = no data.
+def is_water(plane: np.ndarray, shore: Shore) -> np.ndarray:
+    """Where water is, bool (y, x); nowhere without data.
 
     Args:
         plane: (y, x), NaN = no data, of the kind that ``shore`` is of.
         shore: with the threshold.
     """
     with np.errstate(invalid="ignore"):
-        wet = plane > shore.threshold if shore.signal.above else plane < shore.threshold
-    return np.where(np.isfinite(plane), wet, np.nan).astype(np.float32)
+        return np.asarray(plane > shore.threshold if shore.signal.above else plane < shore.threshold)
+
+
+def water_plane(plane: np.ndarray, shore: Shore) -> np.ndarray:
+    """1 for water, 0 for land, float32 (y, x), NaN = no data; arguments as :func:`is_water`."""
+    return np.where(np.isfinite(plane), is_water(plane, shore), np.nan).astype(np.float32)

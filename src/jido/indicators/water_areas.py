@@ -3,7 +3,7 @@
 Two things make an area wrong. The shore: a pixel there holds land and water, and how much of each follows
 from what land and water nearby look like, which differs from place to place. And clouds: under them the
 shore lies anywhere between the water and the land that are seen. What no image shows, such as reeds or
-shadows taken for the other class, is known from held-out labels alone (:func:`set_right`).
+shadows taken for the other class, is known from held-out labels alone: it is not in the error.
 
 A pixel on the shore counts by its share of water, found in a plane that mixes linearly. Whole pixels by a
 threshold would lose a strip of each shore: a pixel that is half water has the NDWI of land, because land
@@ -13,23 +13,20 @@ pixels of NDWI (4.4 % with a blur of 0.6 pixels), 0.4 % too large (0.0 %) by sha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
 from odc.geo.geobox import GeoBox
-from scipy.ndimage import distance_transform_edt, maximum_filter, minimum_filter
+from scipy.ndimage import distance_transform_edt
 
-from jido.errors import JidoError
 from jido.geo import pixel_size_m
 from jido.indicators.aggregate import Dependence
 from jido.indicators.cells import Cells
 from jido.indicators.shares import CellSums
-from jido.indicators.sheet import MethodSheet
-from jido.indicators.table import IndicatorTable, indicator_table
-from jido.indicators.uncertainty import corrected_areas
-from jido.indicators.water import RADIUS, Shore, water_plane
+from jido.indicators.table import IndicatorTable
+from jido.indicators.water import Shore, is_water
+from jido.indicators.water_edges import RADIUS
 
 FAR = 32
 """Pixels over which clouds are filled in; in the midst of wider ones nothing is said."""
@@ -78,28 +75,39 @@ def water_parts(plane: np.ndarray, shore: Shore, *, mixing: np.ndarray | None = 
     Returns:
         float32 (6, y, x).
     """
-    wet = water_plane(plane, shore)
-    seen = np.isfinite(wet)
-    shoreline = seen & (maximum_filter(np.where(seen, wet, 0), 3) > minimum_filter(np.where(seen, wet, 1), 3))
-    share, by_land, by_water = wet.copy(), np.where(seen, np.float32(0), np.nan), np.where(seen, 0, np.nan)
+    seen = np.isfinite(plane)
+    wet = seen & is_water(plane, shore)
+    shoreline = seen & _beside(wet) & _beside(seen & ~wet)
+    parts = np.zeros((6, *plane.shape), dtype=np.float32)
+    parts[SHARE], parts[SHORELINE] = wet, shoreline
     if np.isfinite(shore.ends).all():
         land, water = shore.ends
         raw = ((plane if mixing is None else mixing)[shoreline] - land) / (water - land)
         part = np.clip(raw, -BEYOND, 1 + BEYOND)
-        share[shoreline] = part
-        by_land[shoreline] = np.where(part == raw, (part - 1) / (water - land), 0)
-        by_water[shoreline] = np.where(part == raw, -part / (water - land), 0)
-    filled, doubt, depth = _filled(wet, seen)
-    share = np.where(seen, share, filled)
-    line = np.where(seen, shoreline, np.nan)
-    return np.stack([share, by_land, by_water, line, doubt, depth]).astype(np.float32)
+        parts[SHARE, shoreline] = part
+        parts[BY_LAND, shoreline] = np.where(part == raw, (part - 1) / (water - land), 0)
+        parts[BY_WATER, shoreline] = np.where(part == raw, -part / (water - land), 0)
+    if not seen.all():
+        parts[[BY_LAND, BY_WATER, SHORELINE]] = np.where(seen, parts[[BY_LAND, BY_WATER, SHORELINE]], np.nan)
+        filled, parts[DOUBT], parts[DEPTH] = _filled(wet, seen)
+        parts[SHARE] = np.where(seen, parts[SHARE], filled)
+    return parts
+
+
+def _beside(mask: np.ndarray) -> np.ndarray:
+    """Whether any of the 3 x 3 pixels around is set, bool (y, x)."""
+    rows = mask.copy()
+    rows[1:] |= mask[:-1]
+    rows[:-1] |= mask[1:]
+    found = rows.copy()
+    found[:, 1:] |= rows[:, :-1]
+    found[:, :-1] |= rows[:, 1:]
+    return found
 
 
 def _filled(wet: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Water by the nearest pixel seen, doubt, and doubt x distance; the last two are 0 where it is seen."""
-    if seen.all():
-        return wet, np.zeros_like(wet), np.zeros_like(wet)
-    to_land, to_water = (_distance(wet == kind) for kind in (0, 1))
+    to_land, to_water = _distance(seen & ~wet), _distance(wet)
     nearest = np.minimum(to_land, to_water)
     unknown = nearest > FAR
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -132,6 +140,10 @@ class Pieces:
     bodies: Cells
     cells: Cells
     owner: np.ndarray
+
+    def by_body(self, parts: np.ndarray) -> np.ndarray:
+        """Sums over the pieces of each body, (m,) -> (n,)."""
+        return np.bincount(self.owner, parts, minlength=len(self.bodies))
 
 
 def cut_bodies(bodies: Cells, *, pieces: int = PIECES, least_m: float = 30.0) -> Pieces:
@@ -235,92 +247,8 @@ def _body(pieces: Pieces, sums: CellSums, shore: Shore, mine: np.ndarray) -> tup
     return min(max(water, 0), whole), of_shore, of_clouds, free, coverage, n
 
 
-def set_right(areas: BodyAreas, pieces: Pieces, matrices: np.ndarray) -> BodyAreas:
-    """Areas set right by what held-out labels say of the water map, in place of the error of the shore.
-
-    Args:
-        areas: as measured.
-        pieces: of the bodies.
-        matrices: counts by group, truth in rows, land before water, (G, 2, 2), see
-            :func:`~jido.indicators.uncertainty.corrected_areas`; from places alike in their mix of both.
-
-    Raises:
-        JidoError: when there are fewer than two groups, or nothing held out was mapped as a class.
-    """
-    known = np.nan_to_num(areas.area_m2)
-    value, se, free = corrected_areas(
-        np.column_stack([pieces.bodies.area_m2 - known, known]), np.asarray(matrices, dtype=np.float64)
-    )
-    right = np.asarray(matrices).sum(axis=0)
-    per_m2 = right[1, 1] / right[:, 1].sum() - right[1, 0] / right[:, 0].sum()
-    lost = np.isnan(areas.area_m2)
-    return replace(
-        areas,
-        area_m2=np.where(lost, np.nan, value[:, 1]),
-        shore=np.where(lost, np.nan, se[:, 1] ** 2),
-        clouds=areas.clouds * per_m2**2,
-        freedom=np.full(len(known), free),
-    )
-
-
-def water_table(
-    bodies: Cells,
-    areas: BodyAreas,
-    *,
-    sheet: MethodSheet,
-    nominal_m2: np.ndarray | Mapping[str, float] | None = None,
-) -> IndicatorTable:
-    """A row per water body: area of water in m², and its level when nominal areas are given.
-
-    Columns ``se_shore`` and ``se_clouds`` tell what the error is made of; ``level`` is area / nominal
-    area with ``level_lower`` and ``level_upper``.
-
-    Args:
-        bodies: n of them.
-        areas: of a date.
-        sheet: how they were measured; :data:`ERROR_MODEL` is its error model.
-        nominal_m2: areas at nominal level, (n,) or by id; NaN or without an entry: not known.
-
-    Raises:
-        JidoError: when a nominal area is not above 0, is of no body, or their number differs.
-    """
-    columns = {"se_shore": np.sqrt(areas.shore), "se_clouds": np.sqrt(areas.clouds)}
-    made = indicator_table(
-        bodies,
-        areas.area_m2,
-        areas.se,
-        coverage=areas.coverage,
-        n=areas.n,
-        sheet=sheet,
-        freedom=areas.freedom,
-        bounds=(0.0, np.inf),
-        columns=columns,
-    )
-    if nominal_m2 is None:
-        return made
-    nominal = _nominal(bodies, nominal_m2)
-    return with_levels(replace(made, columns={**made.columns, "nominal_m2": nominal}))
-
-
 def with_levels(table: IndicatorTable) -> IndicatorTable:
     """The table with ``level`` = area / ``nominal_m2``, ``level_lower`` and ``level_upper``."""
     parts = {"level": table.value, "level_lower": table.lower, "level_upper": table.upper}
     levels = {name: part / table.columns["nominal_m2"] for name, part in parts.items()}
     return replace(table, columns={**table.columns, **levels})
-
-
-def _nominal(bodies: Cells, given: np.ndarray | Mapping[str, float]) -> np.ndarray:
-    if isinstance(given, Mapping):
-        if lost := [name for name in given if name not in set(bodies.ids)]:
-            raise JidoError(
-                f"A nominal area was given for {lost[0]!r}, but there is no such water body; the first is "
-                f"{bodies.ids[0]!r}: use the same ids."
-            )
-        given = np.array([given.get(name, np.nan) for name in bodies.ids])
-    nominal = np.asarray(given, dtype=np.float64)
-    if nominal.shape != (len(bodies),) or (nominal <= 0).any():
-        raise JidoError(
-            f"Nominal areas must be {len(bodies)} numbers above 0, one a water body: leave out those that "
-            "are not known."
-        )
-    return nominal

@@ -37,20 +37,6 @@ def require_decibels(plane: np.ndarray, band: Band) -> None:
         )
 
 
-def boxcar(decibels: np.ndarray, *, radius: int = 2) -> np.ndarray:
-    """Speckle averaged away: decibels of the mean power of (2 radius + 1)² pixels, float32 (y, x).
-
-    Shores are blurred as widely: areas of simulated lakes with radii of 14 to 40 pixels were 6 % too small,
-    after :func:`lee` 0.3 %. Pixels without data stay so and are left out of the means.
-
-    Args:
-        decibels: (y, x), NaN = no data; ``radius`` pixels more are needed around a window.
-        radius: of the square, in pixels.
-    """
-    mean, _ = neighbourhood_mean_sd(_power(decibels), radius)
-    return _decibels(np.where(np.isfinite(decibels), mean, np.nan))
-
-
 def lee(decibels: np.ndarray, *, radius: int = 3, looks: float = LOOKS) -> np.ndarray:
     """Speckle averaged away where the ground is even, less where it is not: decibels, float32 (y, x).
 

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 import numpy as np
 
 from jido.errors import ImageError
-from jido.geo import INDICES, Tile, Window, lattice
+from jido.geo import INDICES, Tile, Window
 from jido.indicators.cells import Cells
-from jido.indicators.green import NOT_SEEN, require_roles
-from jido.indicators.shares import BAND_PIXELS, Placed, cell_sums
-from jido.indicators.sheet import MethodSheet
-from jido.indicators.table import IndicatorTable, indicator_table
-from jido.indicators.uncertainty import missing_dates_variance
-from jido.indicators.water import HALO, SIGNALS, EdgeZone, Shore, fixed_shore
+from jido.indicators.green import require_roles
+from jido.indicators.shares import (
+    BAND_PIXELS,
+    CellSums,
+    Placed,
+    bands_of_rows,
+    cell_sums,
+    pixel_areas,
+    read_ahead,
+    window_sums,
+)
+from jido.indicators.water import EdgeZone, Shore, fixed_shore, water_plane
 from jido.indicators.water_areas import (
-    ERROR_MODEL,
     PARTS_HALO,
+    SHARE,
     BodyAreas,
     Pieces,
     body_areas,
     cut_bodies,
     water_parts,
 )
+from jido.indicators.water_blocks import MIXED, WATER, PlainBlocks, runs
+from jido.indicators.water_edges import HALO, grown
+from jido.indicators.water_months import WaterMonths, YearWater, judged_years
 from jido.indicators.water_radar import lee, require_decibels
+from jido.indicators.water_signals import SIGNALS
 from jido.io import Progress
 from jido.io.clouds import cloudy
 from jido.io.series import Series
@@ -40,17 +52,11 @@ SPECKLE = 3
 CLOUD = 6
 """Place of the clouds behind the planes of :func:`~jido.indicators.water_areas.water_parts`."""
 
-TILE = 1024
-"""Side in pixels of the windows in which shores are sought."""
+SQUARE = 1024
+"""Side in pixels of the squares of the image of which shores are taken, those that hold cells."""
 
-FORMULAS = {
-    "ndwi": "NDWI = (green - nir) / (green + nir) (McFeeters 1996)",
-    "mndwi": "MNDWI = (green - swir16) / (green + swir16) (Xu 2006)",
-    "awei_sh": "AWEIsh = blue + 2.5 green - 1.5 (nir + swir16) - 0.25 swir22 (Feyisa et al. 2014)",
-    "awei_nsh": "AWEInsh = 4 (green - swir16) - (0.25 nir + 2.75 swir22) (Feyisa et al. 2014)",
-    "VV": "backscatter VV in dB, Lee filter of 7 x 7 pixels (Lee 1980), water below the threshold",
-    "VH": "backscatter VH in dB, Lee filter of 7 x 7 pixels (Lee 1980), water below the threshold",
-}
+STRIP = 256
+"""Rows of the windows in which shores are sought."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +71,7 @@ class WaterDates:
         cloud: share of each body that the masks call cloud, (D, n).
         correction: what the numbers of each date were taken for.
         notes: what a reader should know.
+        years: permanent and seasonal water of the years with enough months.
     """
 
     days: tuple[str, ...]
@@ -74,6 +81,7 @@ class WaterDates:
     cloud: np.ndarray
     correction: tuple[str, ...]
     notes: tuple[str, ...]
+    years: tuple[YearWater, ...] = ()
 
     def column(self, name: str) -> np.ndarray:
         """A field of the areas, (D, n)."""
@@ -109,7 +117,7 @@ def water_dates(
     Args:
         series: the images.
         bodies: outlines that hold all water of a body and no other, or any cells.
-        method: a name of :data:`~jido.indicators.water.SIGNALS`.
+        method: a name of :data:`~jido.indicators.water_signals.SIGNALS`.
         threshold: a fixed one for all dates; that of the shores of each date without it. A date that shows
             no shore takes the published one, and its note says so.
         whole: cut large bodies into pieces, between which errors under clouds are less alike; not for
@@ -126,19 +134,53 @@ def water_dates(
         series = series.as_reflectance(water_roles(method), exact=method in EXACT)
     pieces = cut_bodies(bodies) if whole else Pieces(bodies, bodies, np.arange(len(bodies)))
     placed = Placed(pieces.cells, series.geobox)
-    areas, shores, clouds = [], [], []
+    areas, shores, clouds, shape = [], [], [], (series.geobox.shape.y, series.geobox.shape.x)
     for place in range(len(series.images)):
-        read = partial(water_signal, series, place, method)
-        shore = _shore(read, series, place, placed.window, method, threshold, seed)
-        sums = cell_sums(
-            placed, series.geobox, partial(_parts, read, shore), pixels=BAND_PIXELS // 3, progress=progress
-        )
+        read, plain = partial(water_signal, series, place, method), PlainBlocks(shape)
+        shore = _shore(read, series, place, placed.window, method, threshold, seed, plain, progress)
+        parts = partial(_parts, read, shore, plain.kinds(shore))
+        sums = cell_sums(placed, series.geobox, parts, pixels=BAND_PIXELS // 2, progress=progress)
         shores.append(shore)
         areas.append(body_areas(pieces, sums, shore))
-        hidden = np.bincount(pieces.owner, sums.total[CLOUD], minlength=len(bodies))
-        clouds.append(hidden / bodies.area_m2)
+        clouds.append(pieces.by_body(sums.total[CLOUD]) / bodies.area_m2)
+    years = _years(series, method, pieces, placed, shores, progress)
     told = tuple(series.correction), tuple(series.notes)
-    return WaterDates(series.days, bodies, tuple(areas), tuple(shores), np.stack(clouds), *told)
+    return WaterDates(series.days, bodies, tuple(areas), tuple(shores), np.stack(clouds), *told, years)
+
+
+def _years(
+    series: Series,
+    method: str,
+    pieces: Pieces,
+    placed: Placed,
+    shores: Sequence[Shore],
+    progress: Progress | None,
+) -> tuple[YearWater, ...]:
+    """Permanent and seasonal water of each year with enough months; all its dates are read once more."""
+    sums: dict[int, CellSums] = {}
+    days, ends, shape = series.days, judged_years(series.days), (series.geobox.shape.y, series.geobox.shape.x)
+    places = [place for place, day in enumerate(days) if int(day[:4]) in ends]
+    windows = bands_of_rows(series.geobox, within=placed.window)
+
+    def water(at: tuple[Window, int]) -> np.ndarray:
+        window, place = at
+        tile = Tile(window, grown(window, shape, SPECKLE if method in RADAR else 0))
+        return water_plane(water_signal(series, place, method, tile.read)[0][tile.inner], shores[place])
+
+    months = None
+    for (window, place), wet in read_ahead(product(windows, places), water):
+        year = int(days[place][:4])
+        months = months or WaterMonths((wet.shape[0], wet.shape[1]))
+        months.take(days[place], wet)
+        if place == ends[year]:
+            found = window_sums(placed.shares(window), months.kinds(), pixel_areas(series.geobox, window))
+            sums[year], months = (sums[year] + found if year in sums else found), None
+        if progress and place == places[-1]:
+            progress("parting permanent from seasonal water", window[0].stop, placed.window[0].stop)
+    return tuple(
+        YearWater(year, *(pieces.by_body(part) for part in (*one.total, one.seen_m2[0])))
+        for year, one in sums.items()
+    )
 
 
 def water_signal(series: Series, place: int, method: str, window: Window) -> tuple[np.ndarray, np.ndarray]:
@@ -154,19 +196,6 @@ def water_signal(series: Series, place: int, method: str, window: Window) -> tup
     return plane, signal.mixing(plane, [plane])
 
 
-def _grown(window: Window, shape: tuple[int, int], halo: int) -> tuple[Window, Window]:
-    """A window with a margin inside the image, and where the window lies in it."""
-    rows, cols = (
-        slice(max(side.start - halo, 0), min(side.stop + halo, size))
-        for side, size in zip(window, shape, strict=True)
-    )
-    inner = tuple(
-        slice(side.start - wide.start, side.stop - wide.start)
-        for side, wide in zip(window, (rows, cols), strict=True)
-    )
-    return (rows, cols), (inner[0], inner[1])
-
-
 def _shore(
     read: partial[tuple[np.ndarray, np.ndarray]],
     series: Series,
@@ -175,19 +204,26 @@ def _shore(
     method: str,
     threshold: float | None,
     seed: int,
+    plain: PlainBlocks,
+    progress: Progress | None,
 ) -> Shore:
-    """Threshold, land and water of a date, from the shores where the bodies lie."""
+    """Threshold, land and water of a date, from the shores where the bodies lie; fills ``plain``."""
     signal, shape = SIGNALS[method], (series.geobox.shape.y, series.geobox.shape.x)
     if threshold is not None:
         return Shore(signal, threshold)
     zone = EdgeZone(signal, shape, start=signal.start)
     more = SPECKLE if method in RADAR else 0
-    for tile in lattice(shape, tile=TILE, halo=HALO):
-        if _apart(tile, within):
-            continue
-        wide, inner = _grown(tile.read, shape, more)
-        plane, mixing = (part[inner] for part in read(wide))
+
+    def planes(tile: Tile) -> tuple[np.ndarray, np.ndarray]:
+        wide = Tile(tile.read, grown(tile.read, shape, more))
+        plane, mixing = (part[wide.inner] for part in read(wide.read))
+        return plane, mixing
+
+    for tile, (plane, mixing) in read_ahead(_strips(within, shape), planes):
         zone.add(plane, tile, mixing=mixing)
+        plain.add(plane, tile)
+        if progress:
+            progress("seeking shores", tile.core[0].stop, shape[0])
     try:
         return zone.shore(seed=seed)
     except ImageError as err:
@@ -195,96 +231,32 @@ def _shore(
         return fixed_shore(signal)
 
 
-def _apart(tile: Tile, within: Window) -> bool:
-    sides = zip(tile.core, within, strict=True)
-    return any(one.stop <= two.start or one.start >= two.stop for one, two in sides)
+def _strips(within: Window, shape: tuple[int, int]) -> Iterator[Tile]:
+    """Strips of :data:`STRIP` rows over the squares of :data:`SQUARE` pixels in which cells lie."""
+    rows, cols = (
+        slice(side.start // SQUARE * SQUARE, min(-(-side.stop // SQUARE) * SQUARE, size))
+        for side, size in zip(within, shape, strict=True)
+    )
+    for top in range(rows.start, rows.stop, STRIP):
+        core = slice(top, min(top + STRIP, rows.stop)), cols
+        yield Tile(core, grown(core, shape, HALO))
 
 
-def _parts(read: partial[tuple[np.ndarray, np.ndarray]], shore: Shore, window: Window) -> np.ndarray:
-    """Planes of :func:`water_parts` of a window, and where clouds are."""
+def _parts(
+    read: partial[tuple[np.ndarray, np.ndarray]], shore: Shore, kinds: np.ndarray, window: Window
+) -> np.ndarray:
+    """Planes of :func:`water_parts` of a window, and where clouds are; what is plain is not read."""
     series, place, _ = read.args
-    wide, inner = _grown(window, (series.geobox.shape.y, series.geobox.shape.x), PARTS_HALO + SPECKLE)
-    plane, mixing = read(wide)
-    masks = series.images[place].clouds
-    hidden = np.zeros(plane[inner].shape) if masks is None else cloudy(masks, window)
-    return np.stack([*water_parts(plane, shore, mixing=mixing)[:, *inner], hidden.astype(np.float32)])
-
-
-def water_sheet(
-    found: WaterDates, *, method: str, fixed: float | None, min_coverage: float, value: str
-) -> MethodSheet:
-    """How water was measured."""
-    rule = (
-        f"fixed threshold {fixed:g}"
-        if fixed is not None
-        else "threshold of each date by Otsu over a zone along Canny's edges (BlueDot Water Observatory)"
-    )
-    numbers = {f"threshold {day}": one.threshold for day, one in zip(found.days, found.shores, strict=True)}
-    return MethodSheet(
-        indicator=f"open water ({value})",
-        formula=f"{FORMULAS[method]}; {rule}; pixels of the shore count by their share of water",
-        source="BlueDot Water Observatory; Otsu 1979; see the formula",
-        unit="share" if value == "share" else "m²",
-        bands=water_roles(method),
-        correction="; ".join(found.correction),
-        dates=found.days,
-        nodata_rule=" ".join([NOT_SEEN, *found.notes]),
-        error_model=ERROR_MODEL
-        if np.isfinite([one.se for one in found.shores]).any()
-        else "none claimed: the shore is too short, or the threshold fixed",
-        cells=found.bodies.kind,
-        min_coverage=min_coverage,
-        limits=("Reeds, shadows, ice and roofs taken for the other kind are not in the interval.",),
-        numbers=numbers,
-    )
-
-
-def water_shares(found: WaterDates, sheet: MethodSheet) -> IndicatorTable:
-    """Share of water of each cell, the median over dates that show enough of it.
-
-    Errors of the shore are taken for the same on all dates; dates that clouds hide add the variance between
-    dates, for a median times pi / 2.
-
-    Args:
-        found: of the cells.
-        sheet: how it was measured.
-
-    Returns:
-        A table with ``lowest`` and ``highest`` share, ``wet`` (share of the dates with water in at least
-        half of the cell) and ``dates``.
-    """
-    area = found.bodies.area_m2
-    coverage = found.column("coverage")
-    seen = (coverage >= sheet.min_coverage) & np.isfinite(found.column("area_m2"))
-    share = np.where(seen, found.column("area_m2") / area, np.nan)
-    se = np.where(seen, found.column("se") / area, np.nan)
-    dates, any_date = seen.sum(axis=0), seen.any(axis=0)
-    hidden = missing_dates_variance(share, planned=len(share))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean_se = np.where(seen, se, 0).sum(axis=0) / dates
-    ordered = np.where(any_date, share, 0)
-
-    def by_cell(statistic: str) -> np.ndarray:
-        return np.where(any_date, getattr(np, statistic)(ordered, axis=0), np.nan)
-
-    return indicator_table(
-        found.bodies,
-        by_cell("nanmedian"),
-        np.sqrt(mean_se**2 + np.nan_to_num(hidden) * np.where(dates > 2, np.pi / 2, 1)),
-        coverage=np.where(any_date, _mean(coverage, seen), coverage.max(axis=0)),
-        n=np.where(seen, found.column("n"), 0).sum(axis=0),
-        sheet=sheet,
-        bounds=(0.0, 1.0),
-        columns={
-            "lowest": by_cell("nanmin"),
-            "highest": by_cell("nanmax"),
-            "wet": _mean(share >= 0.5, seen),
-            "dates": dates.astype(np.float64),
-        },
-    )
-
-
-def _mean(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Mean over the dates that count, (n,); NaN without one."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(counted, values, 0).sum(axis=0) / counted.sum(axis=0))
+    masks, shape = series.images[place].clouds, (series.geobox.shape.y, series.geobox.shape.x)
+    planes = np.zeros((CLOUD + 1, *(side.stop - side.start for side in window)), dtype=np.float32)
+    for part, kind in runs(kinds, window):
+        here = planes[:, *Tile(part, window).inner]
+        if kind != MIXED:
+            here[SHARE] = kind == WATER
+            continue
+        tile = Tile(part, grown(part, shape, PARTS_HALO + SPECKLE))
+        plane, mixing = read(tile.read)
+        here[:CLOUD] = water_parts(plane, shore, mixing=mixing)[:, *tile.inner]
+        if masks is not None:
+            here[CLOUD] = cloudy(masks, part)
+    return planes

@@ -236,61 +236,6 @@ def _reason(refused: np.ndarray, rules: Rules) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Permanence:
-    """Water of a year by how long it stayed.
-
-    Args:
-        share: of the months seen in which a pixel was water, (y, x), NaN = too few seen.
-        permanent_m2: area of what was water in all of them.
-        seasonal_m2: area of what was water in some.
-        unseen_m2: area of pixels of which too few months were seen; it is in neither.
-    """
-
-    share: np.ndarray
-    permanent_m2: float
-    seasonal_m2: float
-    unseen_m2: float
-
-
-def permanence(
-    water: np.ndarray, dates: np.ndarray, pixel_m2: np.ndarray | float, *, min_months: int = 6
-) -> Permanence:
-    """Permanent and seasonal water of a year, as SDG indicator 6.6.1 parts them.
-
-    Water in every month is permanent, in some months seasonal (Pekel et al. 2016, doi 10.1038/nature20584,
-    whose maps the indicator is reported from). A month is water where at least half of its valid dates are;
-    months that clouds hid have no say. No error is claimed.
-
-    Args:
-        water: 1 water, 0 not, NaN not seen, (D, y, x).
-        dates: days of one year, (D,), in any order.
-        pixel_m2: area of a pixel, or of each, (y, x).
-        min_months: a pixel seen in fewer is not judged.
-
-    Raises:
-        JidoError: when the dates do not fit, a day comes twice, or they are of several years.
-    """
-    days = np.asarray(dates).astype("datetime64[D]")
-    if water.ndim != 3 or days.shape != water.shape[:1] or len(np.unique(days)) < len(days):
-        raise JidoError(
-            f"{water.shape} pixels need one day for each date and no day twice, not {days.shape}."
-        )
-    if len(np.unique(days.astype("datetime64[Y]"))) != 1:
-        raise JidoError("Permanent water is told from the months of one year: give one year at a time.")
-    months = days.astype("datetime64[M]")
-    wet, seen = np.zeros(water.shape[1:]), np.zeros(water.shape[1:])
-    for month in np.unique(months):
-        part = water[months == month]
-        count = np.isfinite(part).sum(axis=0)
-        seen += count > 0
-        wet += (count > 0) & (np.nansum(part, axis=0) >= count / 2)
-    share = np.where(seen >= max(min_months, 1), wet / np.maximum(seen, 1), np.nan)
-    area = np.broadcast_to(np.asarray(pixel_m2, dtype=np.float64), share.shape)
-    kinds = (share == 1, (share > 0) & (share < 1), np.isnan(share))
-    return Permanence(share, *(float(area[kind].sum()) for kind in kinds))
-
-
-@dataclass(frozen=True, eq=False)
 class Dryness:
     """How dry each year was among the years known.
 

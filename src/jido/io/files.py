@@ -82,6 +82,33 @@ def replacing_together(*targets: str | Path) -> Iterator[list[Path]]:
             raise _WriteError(targets[0], _reason(err, folders[0])) from err
 
 
+@contextmanager
+def replacing_run(stem: str | Path) -> Iterator[Path]:
+    """Like :func:`replacing_together` for all that a run writes, whatever files these turn out to be.
+
+    Args:
+        stem: where they belong; any path in their folder.
+
+    Yields:
+        A path of the same name in a hidden folder. What lies beside it in the end is moved beside ``stem``.
+
+    Raises:
+        OutputError: as :func:`replacing`.
+    """
+    place = Path(stem).parent.resolve() / Path(stem).name
+    with _scratch(place, stem) as scratch:
+        try:
+            yield scratch / place.name
+            made = sorted(path for path in scratch.iterdir() if path.is_file())
+            with replacing_together(*(place.with_name(path.name) for path in made)) as fresh:
+                for path, there in zip(made, fresh, strict=True):
+                    shutil.move(path, there)  # a link may lead to another disk
+        except _WriteError as err:  # something inside: a person knows only the outermost name
+            raise _WriteError(stem, err.reason) from err
+        except WRITE_ERRORS as err:
+            raise _WriteError(stem, _reason(err, scratch)) from err
+
+
 def _move_together(moves: Sequence[tuple[Path, Path, Path]]) -> None:
     """Fresh files to their places; when one cannot go, those that stood there come back."""
     begun: list[tuple[Path, Path]] = []

@@ -54,7 +54,14 @@ _FACTS = (
 ENCODER = "encoder"
 """Method of what has learned without labels: a start for nets, no model by itself."""
 
-_ENCODER_FACTS = ("format", "method", "config", "settings", "sensors", "bands", "side", "sha256")
+SCORE = "score"
+"""Method of what gives whole tiles a number: no classes either."""
+
+_OTHER_FACTS = {
+    ENCODER: ("format", "method", "config", "settings", "sensors", "bands", "side", "sha256"),
+    SCORE: ("format", "method", "config", "features", "target", "bounds", "level", "sha256"),
+}
+"""The same of methods without classes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +225,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         raise ModelError(f"{folder / CONFIG} is damaged: train the model again.") from err
     if version > FORMAT:
         raise ModelError(f"{folder} was written by a newer Jido (format {version}): update jido.")
-    wanted = _ENCODER_FACTS if facts.get("method") == ENCODER else _FACTS
+    wanted = _OTHER_FACTS.get(facts.get("method"), _FACTS)
     missing = [name for name in wanted if name not in facts]
     if missing:
         raise ModelError(f"{folder / CONFIG} lacks {', '.join(missing)}: train the model again.")

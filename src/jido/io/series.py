@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +24,12 @@ from jido.io.stac_grid import Bounds
 SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt", ".img")
 """What counts as an image in a folder."""
 
+
+UNNAMED = re.compile(r"band\d+(_\d+)?")
+"""What a band is called that its file gives no description."""
+
+NAME_BANDS = "rasterio.open(FILE, 'r+').set_band_description(1, 'B04') in Python, for every band"
+"""How to name bands, for errors."""
 
 WHOLE = 0.99
 """Share of an image that a mask of clouds has to cover."""
@@ -235,6 +242,12 @@ def _open_day(
     if not pictures:
         raise ImageError(f"{files[0]} tells of clouds only: give the image of {day} too.")
     names = [name for path in pictures for name in bands[path]]
+    plain = [path for path in pictures if all(UNNAMED.fullmatch(name) for name in bands[path])]
+    if plain and len(pictures) > 1:
+        raise ImageError(
+            f"{plain[0]} does not say which band it holds, so it cannot be put together with the other files "
+            f"of {day}: name its bands ({NAME_BANDS}), or give one file of named bands."
+        )
     if len(set(names)) < len(names):
         raise ImageError(
             f"{day} comes twice: {pictures[0]} and {pictures[1]} have the same bands. Put tiles of one day "
@@ -283,12 +296,15 @@ def open_stac_series(
     from jido.io.stac_grid import requested_grid
     from jido.io.stac_items import have_band, read_items
 
-    found = read_items(items, roles)
-    like = requested_grid(found, crs, resolution, bounds)  # that of all dates
+    found = read_items(items, roles)  # once for all dates
+    grid = requested_grid(found, crs, resolution, bounds)
     masked = next((name for name in ("scl", "qa_pixel") if have_band(items, name)), "")
+    hidden = read_items(items, [masked]) if masked else []
     images = []
     for day in sorted({item.day for item in found}):
-        scene = StacScene(items, bands=roles, like=like, day=day, resample=resample)
-        clouds = StacScene(items, bands=[masked], like=like, day=day, resample="nearest") if masked else None
+        scene = StacScene(items, bands=roles, like=grid, day=day, resample=resample, found=found)
+        clouds = None
+        if masked:
+            clouds = StacScene(items, bands=[masked], like=grid, day=day, resample="nearest", found=hidden)
         images.append(Dated(day, scene, clouds))
     return Series(images)

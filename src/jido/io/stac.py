@@ -52,6 +52,8 @@ class StacScene(Scene):
         like: the grid itself, instead of ``crs``, ``resolution`` and ``bounds``.
         day: only items of this day, as ISO text.
         resample: one of :data:`~jido.io.RESAMPLING`, for bands on other grids.
+        found: what :func:`~jido.io.stac_items.read_items` gave for these items and bands, not to read them
+            again.
 
     Raises:
         ImageError: when the ``stac`` extra, an item, a band or a file is missing, when the items
@@ -69,6 +71,7 @@ class StacScene(Scene):
         like: GeoBox | None = None,
         day: str | None = None,
         resample: str | None = None,
+        found: Sequence[StacItem] | None = None,
     ) -> None:
         if not items or not bands:
             raise ImageError("No STAC item was given, or no band to read from it.")
@@ -89,7 +92,8 @@ class StacScene(Scene):
         )
         self.conversions = {}
         self._stack = ExitStack()
-        found = [item for item in read_items(self.paths, bands) if day in (None, item.day)]
+        found = read_items(self.paths, bands) if found is None else found
+        found = [item for item in found if day in (None, item.day)]
         self.geobox = like if like is not None else requested_grid(found, crs, resolution, bounds)
         self._items = [(item, place) for item in found if (place := place_on(item, self.geobox))]
         if not self._items:

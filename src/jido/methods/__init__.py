@@ -12,7 +12,7 @@ from jido.errors import ModelError
 from jido.geo import Band
 from jido.geo.radiometry import Radiometry
 from jido.io import read_config
-from jido.io.package import ENCODER
+from jido.io.package import ENCODER, SCORE
 from jido.labels import ClassScheme, Labels
 
 MODELS = {"forest": "jido.methods.forest:ForestModel", "net": "jido.methods.net:NetModel"}
@@ -82,6 +82,8 @@ def load_model(folder: str | Path) -> Model:
         raise ModelError(
             f"{folder} holds an encoder, which knows no classes: train with it, jido lcz train --encoder."
         )
+    if method == SCORE:
+        raise ModelError(f"{folder} gives whole tiles a score, and no pixel a class: use jido score map.")
     if method not in MODELS:
         raise ModelError(f"{folder} holds a model of unknown method {method!r}: update jido.")
     module, name = MODELS[method].split(":")

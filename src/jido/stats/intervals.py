@@ -233,3 +233,21 @@ def _drawn(matrices: np.ndarray, *, draws: int, seed: int) -> np.ndarray:
         for i in range(0, draws, at_once)
     ]
     return np.concatenate(parts).reshape(draws, *matrices.shape[1:])
+
+
+def member_interval(
+    members: np.ndarray, *, level: float, bounds: tuple[float, float] = (-np.inf, np.inf)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, lower, upper and standard deviation (N,) of members (M, N); NaN where one has none.
+
+    The interval is that of one further member; a single member claims none.
+    """
+    mean = members.mean(axis=0)
+    sd = members.std(axis=0, ddof=1) if len(members) > 1 else np.full_like(mean, np.nan)
+    half = member_reach(len(members), level) * sd
+    return mean, np.clip(mean - half, *bounds), np.clip(mean + half, *bounds), sd
+
+
+def member_reach(count: int, level: float) -> float:
+    """Half an interval of one further member, in standard deviations of so many."""
+    return float(stdtrit(max(count - 1, 1), (1 + level) / 2) * np.sqrt(1 + 1 / count))

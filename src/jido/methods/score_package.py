@@ -1,0 +1,174 @@
+"""The package of a score: features, an ensemble of linear scores, and what they rest on."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jido.data.chips import Chips
+from jido.errors import ModelError
+from jido.io import TENSORS, Progress, file_sha256, json_text, load_tensors, replacing, write_tensors
+from jido.io.package import CARD, CONFIG, FORMAT, METRICS, SCORE, WIDTH, read_config, require_package_place
+from jido.methods.siscore import Ensemble
+from jido.methods.tile_features import TileFeatures
+from jido.stats.intervals import member_interval
+
+DEVELOPMENT = "development score"
+"""What a score that respects experts' orders is called; others are called like a column of a survey."""
+
+AT_ONCE = 256
+"""Tiles described together, between two steps of the progress bar."""
+
+_PARTS = ("mean", "sd", "weight", "bias")
+"""Arrays of an ensemble."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Scores of N tiles; NaN for tiles without data.
+
+    Args:
+        score: (N,) mean of the members.
+        lower: (N,) of the interval.
+        upper: (N,) of the interval.
+        members: (M, N).
+    """
+
+    score: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    members: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreModel:
+    """A score for tiles.
+
+    Args:
+        features: how tiles are described.
+        ensemble: linear scores of what describes them.
+        target: what is scored: :data:`DEVELOPMENT`, or a column of a survey.
+        level: of the intervals.
+        half: half width of the interval of a tile, where held-out groups of a survey have told it; else the
+            interval is the spread of the members.
+        config: settings of the training.
+        evaluation: what held-out clusters or groups told.
+        facts: more to be said: experts, clusters, files.
+    """
+
+    features: TileFeatures
+    ensemble: Ensemble
+    target: str
+    level: float
+    half: float | None
+    config: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest possible score."""
+        return self.ensemble.bounds
+
+    def scores(self, chips: Chips, *, progress: Progress | None = None) -> Scores:
+        """Scores of tiles with their intervals.
+
+        Raises:
+            ImageError: when the tiles have other bands, pixels of another size, or numbers that mean
+                something else.
+        """
+        self.features.require_fit(chips)
+        said = []
+        for start in range(0, len(chips), AT_ONCE):
+            some = chips.subset(np.arange(start, min(start + AT_ONCE, len(chips))))
+            said.append(self.ensemble.members(self.features.of(some)))
+            if progress:
+                progress("scoring tiles", min(start + AT_ONCE, len(chips)), len(chips))
+        members = np.concatenate(said, axis=1)
+        mean, lower, upper, _ = member_interval(members, level=self.level, bounds=self.bounds)
+        if self.half is not None:
+            lower, upper = (np.clip(mean + sign * self.half, *self.bounds) for sign in (-1, 1))
+        return Scores(mean, lower, upper, members)
+
+    # -- the folder ----------------------------------------------------------------------------
+
+    def save(self, folder: str | Path) -> None:
+        """Write the folder: arrays as safetensors, config, figures, card; an older package is replaced.
+
+        Raises:
+            OutputError: when the place cannot be written.
+        """
+        require_package_place(folder)
+        arrays = {f"features.{name}": value for name, value in self.features.arrays().items()}
+        arrays |= {f"score.{name}": np.asarray(getattr(self.ensemble, name)) for name in _PARTS}
+        with replacing(folder, folder=True) as fresh:
+            fresh.mkdir()
+            write_tensors({k: np.ascontiguousarray(v) for k, v in arrays.items()}, fresh / TENSORS)
+            facts = {
+                "format": FORMAT,
+                "method": SCORE,
+                "config": dict(self.config),
+                "features": self.features.to_dict(),
+                "target": self.target,
+                "bounds": [end if np.isfinite(end) else None for end in self.bounds],
+                "level": self.level,
+                "half": self.half,
+                "facts": dict(self.facts),
+                "sha256": file_sha256(fresh / TENSORS),
+            }
+            (fresh / CONFIG).write_text(json_text(facts, indent=1), encoding="utf-8")
+            (fresh / METRICS).write_text(json_text(dict(self.evaluation), indent=1), encoding="utf-8")
+            (fresh / CARD).write_text(self._card(Path(folder).name), encoding="utf-8")
+
+    def _card(self, name: str) -> str:
+        known = self.features
+        pixel = f" of {known.pixel_m[0]:.3g} m" if known.pixel_m else ""
+        words = (
+            f"Gives tiles of {known.side} x {known.side} pixels{pixel} ({', '.join(known.bands)}) a number: "
+            f"{self.target}. {len(self.ensemble.bias)} linear scores on features of kind {known.kind!r}. It "
+            "gives no pixel a class. jido score map this_folder TILES -o OUT."
+        )
+        truth = (
+            "It respects the order that people gave to clusters of tiles; how well that order measures what "
+            "it is called, only a survey can tell."
+            if self.target == DEVELOPMENT
+            else "How well it predicts the survey in groups that it has not seen stands in metrics.json."
+        )
+        return f"# {name}\n\n{textwrap.fill(words, WIDTH)}\n\n{textwrap.fill(truth, WIDTH)}\n"
+
+    @classmethod
+    def load(cls, folder: str | Path) -> ScoreModel:
+        """Read a package written by :meth:`save`; runs no code from it.
+
+        Raises:
+            ModelError: when the folder is none, is damaged, or holds a model of another kind.
+        """
+        facts = read_config(folder)
+        if facts["method"] != SCORE:
+            raise ModelError(
+                f"{folder} gives tiles no score (method {facts['method']!r}): make one with jido score train."
+            )
+        held = load_tensors(folder)
+        try:
+            evaluation = json.loads((Path(folder) / METRICS).read_text(encoding="utf-8"))
+            low, high = facts["bounds"]
+            bounds = (-np.inf if low is None else float(low), np.inf if high is None else float(high))
+            arrays = {k.removeprefix("features."): v for k, v in held.items() if k.startswith("features.")}
+            return cls(
+                features=TileFeatures.of_package(facts["features"], arrays),
+                ensemble=Ensemble(**{name: held[f"score.{name}"] for name in _PARTS}, bounds=bounds),
+                target=str(facts["target"]),
+                level=float(facts["level"]),
+                half=None if facts.get("half") is None else float(facts["half"]),
+                config=dict(facts["config"]),
+                evaluation=dict(evaluation),
+                facts=dict(facts.get("facts", {})),
+            )
+        except (OSError, KeyError, TypeError, ValueError, AttributeError) as err:
+            raise ModelError(f"{folder} holds facts that cannot be used: train the score again.") from err

@@ -35,7 +35,7 @@ def stability(rows: list[dict[str, Any]]) -> str:
         mine = [row for row in rows if (row["kind"], row["arm"]) == (kind, arm)]
         cells = []
         for name in ("k=11", "own k"):
-            pairs = combinations([row[f"clusters {name}"] for row in mine], 2)
+            pairs = combinations([row[f"clusters {name}"] for row in mine if f"clusters {name}" in row], 2)
             agree = [adjusted_rand_score(*pair) for pair in pairs]
             cells.append(f"{np.mean(agree):.2f}" if agree else "")
         lines.append(f"| {kind} | {arm} | {' | '.join(cells)} |")
@@ -63,7 +63,7 @@ def main() -> None:
                 net, begun = arm.removeprefix("deep, from "), time.process_time()
                 if net in NETS and net not in starts:
                     starts[net] = bench.start(net, seed)
-                found = bench.judged(bench.vectors(arm, seed, starts.get(net)), seed)
+                found = bench.judged(arm, bench.vectors(arm, seed, starts.get(net)), seed)
                 done = rows.add(facts, {"kinds": found, "cpu_s": round(time.process_time() - begun, 1)})
             told += [{"arm": arm, "seed": seed, "kind": kind, **one} for kind, one in done["kinds"].items()]
     told.sort(key=lambda row: (row["kind"] != "urban", ARMS.index(row["arm"]), row["seed"]))

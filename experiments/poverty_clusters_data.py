@@ -17,13 +17,14 @@ from jido.data.tile_clusters import KINDS, read_clusters
 from jido.data.tiles import batches
 from jido.methods.classify import scene_model
 from jido.methods.cluster_start import shrunk
+from jido.methods.grouping import k_means_labels
 from jido.methods.pretrain import pretrain_chips
 from jido.methods.random_features import draw_filters, random_features
 from jido.methods.scene import SceneTraining
 from jido.methods.scene_config import load_scene_config
 from jido.methods.scene_data import SceneData
 from jido.methods.selfsup import PretrainConfig
-from jido.methods.tile_clusters import ClusterResult, cluster_features, cluster_tiles, load_cluster_config
+from jido.methods.tile_clusters import cluster_features, cluster_tiles, load_cluster_config
 
 SIDE, LUMA = 64, np.array([0.299, 0.587, 0.114])
 PRESETS: dict[str, dict[str, Any]] = {
@@ -33,7 +34,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Epochs of deep clustering (``None``: the default), of SimCLR and of three classes; width of the encoder."""
 FIXED = ("two numbers", "colour histograms", "random filters")
 NETS = ("random net", "three-class net", "SimCLR net")
-ARMS = (*FIXED, *NETS, *(f"deep, from {name}" for name in NETS[:2]))
+PLAIN = "two numbers, not whitened"
+ARMS = (PLAIN, *FIXED, *NETS, *(f"deep, from {name}" for name in NETS[:2]))
 
 
 def small(chips: Chips) -> Chips:
@@ -46,7 +48,7 @@ def small(chips: Chips) -> Chips:
 
 def hand_made(chips: Chips, arm: str, seed: int) -> np.ndarray:
     """Mean and spread of the grey of each tile; shares of 16 steps of each colour; or random filters."""
-    if arm == FIXED[0]:
+    if arm in (PLAIN, FIXED[0]):
         grey = np.tensordot(chips.images.astype(np.float64), LUMA, (1, 0))
         return np.stack([grey.mean((1, 2)), grey.std((1, 2))], axis=1)
     if arm == FIXED[2]:
@@ -117,37 +119,50 @@ class Bench:
 
     def vectors(self, arm: str, seed: int, start: Any) -> np.ndarray:
         """What an arm says of the tiles."""
-        if arm in FIXED:
+        if arm in (PLAIN, *FIXED):
             return hand_made(self.chips, arm, seed)
         given = {"seed": seed, "epochs": self.spent["epochs"] if arm.startswith("deep") else 0}
         given = {name: value for name, value in given.items() if value is not None}
         config = load_cluster_config(preset=self.preset, given=given)
         return cluster_tiles(self.chips, self.kinds, config=config, start=start).features
 
-    def judged(self, vectors: np.ndarray, seed: int) -> dict[str, dict[str, Any]]:
+    def judged(self, arm: str, vectors: np.ndarray, seed: int) -> dict[str, dict[str, Any]]:
         """Figures of each kind, and the clusters of the published tiles."""
         found: dict[str, dict[str, Any]] = {}
         n = len(self.shipped)
+        if arm == PLAIN:
+            for kind in ("urban", "rural"):
+                mine = np.flatnonzero(self.kinds[:n] == kind)
+                label, _ = k_means_labels(vectors[mine], 11, starts=10, seed=seed)
+                found[kind] = self._figures(mine, label)
+            return found
         for name, given in (("own k", {}), ("k=11", {"k_urban": 11, "k_rural": 11})):
             config = load_cluster_config(given={"seed": seed, **given})
             result = cluster_features(vectors[:n], self.chips.name[:n], self.kinds[:n], config=config)
             for kind in ("urban", "rural"):
-                found.setdefault(kind, {}).update(self._figures(result, kind, name))
+                mine = np.flatnonzero(self.kinds[:n] == kind)
+                figures = self._figures(mine, result.clusters.cluster[mine].astype(int))
+                if name == "own k":
+                    told = {"ARI own k": figures["ARI k=11"], "clusters own k": figures["clusters k=11"]}
+                    tried = result.silhouettes[kind]
+                    figures = told | {"own k": result.k[kind], "silhouette": max(tried.values())}
+                found.setdefault(kind, {}).update(figures)
         both = cluster_features(vectors, self.chips.name, self.kinds, config=config).clusters.cluster
         mine = (self.kinds == "rural") & np.isfinite(self.urban)
         found["rural"]["urban share"] = explained(self.urban[mine], both[mine], adjusted=True)
         return found
 
-    def _figures(self, result: ClusterResult, kind: str, name: str) -> dict[str, Any]:
-        mine = np.flatnonzero(self.kinds[: len(self.shipped)] == kind)
-        cluster, shipped = result.clusters.cluster[mine].astype(int), self.shipped[mine]
-        told = {f"ARI {name}": adjusted_rand_score(shipped, cluster), f"clusters {name}": cluster.tolist()}
-        if name == "k=11":
-            grey = np.tensordot(self.chips.images[mine].astype(np.float64), LUMA, (1, 0)).mean((1, 2))
-            told |= {"brightness": explained(grey, cluster), "brightness, shipped": explained(grey, shipped)}
-            return told | {"NMI k=11": normalized_mutual_info_score(shipped, cluster)}
-        tried = result.silhouettes[kind]
-        return told | {"own k": result.k[kind], "silhouette": max(tried.values())}
+    def _figures(self, mine: np.ndarray, cluster: np.ndarray) -> dict[str, Any]:
+        """Of clusters (n,) of the published tiles at these places."""
+        shipped = self.shipped[mine]
+        grey = np.tensordot(self.chips.images[mine].astype(np.float64), LUMA, (1, 0)).mean((1, 2))
+        return {
+            "ARI k=11": adjusted_rand_score(shipped, cluster),
+            "NMI k=11": normalized_mutual_info_score(shipped, cluster),
+            "clusters k=11": cluster.tolist(),
+            "brightness": explained(grey, cluster),
+            "brightness, shipped": explained(grey, shipped),
+        }
 
 
 def explained(values: np.ndarray, cluster: np.ndarray, *, adjusted: bool = False) -> float:

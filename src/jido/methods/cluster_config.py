@@ -24,7 +24,7 @@ from jido.nets import Setting
 class ClusterConfig(BaseModel):
     """Settings of a clustering.
 
-    440 tiles of 64 pixels from scratch: half a minute on one core, most of it in the 20 epochs. The published
+    440 tiles of 64 pixels from scratch: 40 seconds on one core, most of it in the 20 epochs. The published
     code (Ahn et al. 2023) has 20 epochs, batches of 32 and 50 groups as well.
     """
 

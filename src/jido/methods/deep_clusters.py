@@ -4,6 +4,10 @@ Every epoch groups the vectors of all inhabited tiles, urban and rural ones apar
 tell the groups from two views of each tile, whose vectors shall agree (Caron et al. 2018, doi
 10.1007/978-3-030-01264-9_9; Han et al. 2020, doi 10.1145/3394486.3403347). Groups are drawn equally often,
 which keeps a large one from swallowing the others (Caron et al., section 3.3).
+
+The code that Ahn et al. 2023 published (DonghyunAhn/development-measure, Stage1/2_train_cluster.py) differs:
+it groups urban and rural tiles together while the net learns, does not whiten, has no second view, and
+greys half of the images.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class SiscoreConfig(BaseModel):
     tiles: int = Field(20, ge=2)
     epochs: int = Field(10, ge=1)
     steps: int = Field(30, ge=1)
-    learning_rate: float = Field(0.01, gt=0)
+    learning_rate: float = Field(0.01, gt=0, le=1)
     weight_decay: float = Field(0.1, ge=0)
     resample: bool = True
     seed: int = Field(0, ge=0)

@@ -129,16 +129,30 @@ def draw_lesson(
             whole = together([orders[i] for i in experts], clusters).among(names)
         except LabelsError:  # without whoever compares two parts, or without a majority
             continue
-        here = names
-        if config.resample and len(names) >= LEAST_CLUSTERS:
-            here = sorted({names[i] for i in rng.integers(len(names), size=len(names))})
-        if (order := whole.among(here)).steps:
+        if (order := whole.among(_seen(names, clusters, config, rng))).steps:
             pool = {name: _redrawn(tiles.members(name), config, rng) for name in order.names}
             return Lesson(tiles, order, whole, pool, rng)
     raise LabelsError(
         f"Of {TRIES} draws of experts and clusters none left two clusters of which one is more developed: "
         "ask for more relations, or set resample = false."
     )
+
+
+def _seen(
+    names: Sequence[str], clusters: Clusters, config: SiscoreConfig, rng: np.random.Generator
+) -> list[str]:
+    """Clusters that a member sees, drawn among those of a kind: urban, rural, uninhabited.
+
+    Who is alone of its kind is seen by all: without its one uninhabited cluster a member would not know what
+    empty land looks like.
+    """
+    if not config.resample or len(names) < LEAST_CLUSTERS:
+        return list(names)
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        kinds.setdefault(clusters.kind_of(name), []).append(name)
+    drawn = {some[i] for some in kinds.values() for i in rng.integers(len(some), size=len(some))}
+    return sorted(drawn)
 
 
 def _redrawn(places: np.ndarray, config: SiscoreConfig, rng: np.random.Generator) -> np.ndarray:

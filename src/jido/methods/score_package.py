@@ -109,7 +109,7 @@ class ScoreModel:
         arrays |= {f"score.{name}": np.asarray(getattr(self.ensemble, name)) for name in _PARTS}
         with replacing(folder, folder=True) as fresh:
             fresh.mkdir()
-            write_tensors({k: np.ascontiguousarray(v) for k, v in arrays.items()}, fresh / TENSORS)
+            write_tensors({k: np.asarray(v, order="C") for k, v in arrays.items()}, fresh / TENSORS)
             facts = {
                 "format": FORMAT,
                 "method": SCORE,

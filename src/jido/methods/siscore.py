@@ -54,7 +54,7 @@ class Ensemble:
 
     Args:
         mean: (D,) of the training tiles.
-        sd: (D,) of the training tiles.
+        sd: (D,) of the training tiles, infinite where a feature has no say.
         weight: (M, D).
         bias: (M,).
         bounds: to which scores are cut.
@@ -144,7 +144,9 @@ def train_score(
 
 
 def scale_of(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (D,) of features (N, D); 1 where one does not vary but for rounding.
+    """Mean and standard deviation (D,) of features (N, D).
+
+    Infinite where one does not vary but for rounding: it has no say, in tiles where it does vary neither.
 
     Raises:
         LabelsError: when none varies.
@@ -157,7 +159,7 @@ def scale_of(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             f"All {len(values)} tiles look the same, so there is nothing to learn from them: give tiles that "
             "show something."
         )
-    return np.where(flat, values[0], mean), np.where(flat, 1.0, sd)
+    return mean, np.where(flat, np.inf, sd)
 
 
 def standardised(features: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:

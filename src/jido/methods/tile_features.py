@@ -205,7 +205,8 @@ def net_tile_features(package: str | Path, chips: Chips) -> TileFeatures:
         )
     known, side = tuple(band.name for band in model.bands), model.config.patch or chips.side
     config = model.config
-    net = LightNet(model.net, tuple(range(len(known))), np.array(config.mean), np.array(config.sd), learned=0)
+    mean, sd = (np.array(values, np.float32) for values in (config.mean, config.sd))
+    net = LightNet(model.net, tuple(range(len(known))), mean, sd, learned=0)
     facts = {"name": config.net, "settings": dict(config.settings)}
     pixel_m, seen = model.pixel_m or _pixel_m(chips, side), model.radiometry or meaning(chips)
     features = TileFeatures(net, known, side, pixel_m, seen, facts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from jido.cli.score_cluster import cluster
+from jido.cli.score_label import label
 from jido.cli.score_map import map_
 from jido.cli.score_rank import rank
 from jido.cli.score_tiles import tiles
@@ -15,6 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command("tiles")(tiles)
+app.command("label")(label)
 app.command("cluster")(cluster)
 app.command("rank")(rank)
 app.command("train")(train)

@@ -29,6 +29,7 @@ NETS = {
     "cbam": "jido.nets.scene:CBAMNet",
     "baseline": "jido.nets.scene:BaselineNet",
     "encoder": "jido.nets.encoders:EncoderNet",
+    "tile": "jido.nets.tile:TileNet",
 }
 """Name in a config -> the class of the net."""
 

@@ -95,7 +95,7 @@ def test_experts_are_combined_into_a_folder(jido: Callable[..., Run], six: Path,
         "tau.csv",
         "order.png",
     }
-    assert (order / "experts.txt").read_text().splitlines()[1] == "5>3>4>2>1>0  # Bob Q. Ray"
+    assert (order / "experts.txt").read_text().splitlines()[2] == "5>3>4>2>1>0  # Bob Q. Ray"
     # 5>4>3>2>1>0 and 5>3>4>2>1>0 differ in 1 of 15 pairs: (14 - 1) / 15
     rows = table(order / "tau.csv")
     assert rows[0] == {"tau of": "Ann", "Ann": "1.0", "Bob Q. Ray": "0.8667", "Eve": "0.8667",
@@ -106,6 +106,11 @@ def test_experts_are_combined_into_a_folder(jido: Callable[..., Run], six: Path,
     # read back, the experts have their names
     said = read_orders([order], read_clusters(six))
     assert said.names == ("Ann", "Bob Q. Ray", "Eve", "Kim", "Lee")
+    # but not for clusters of other tiles, whose names mean other things
+    held_now = read_clusters(six)
+    others = Clusters(np.char.add(held_now.ids.astype(str), "x"), held_now.cluster, held_now.kind)
+    with pytest.raises(LabelsError, match="was made for clusters of other tiles"):
+        read_orders([order], others)
     assert [to_chains(one) for one in said.orders] == list(EXPERTS)
     assert said.notes == ()
     shutil.copy(order / "experts.txt", poll)  # whose name tells nothing: remarks are remarks there
@@ -185,10 +190,10 @@ def test_uninhabited_clusters_stand_below_all(jido: Callable[..., Run], tmp_path
     levels = {row["cluster"]: int(row["level"]) for row in table(tmp_path / "order/levels.csv")}
     assert levels["1"] == 0
     assert min(levels[name] for name in "02345") > 0  # somebody has named 0, so it stands where they say
-    assert (tmp_path / "order/experts.txt").read_text().splitlines()[4].startswith(upside_down)
+    assert (tmp_path / "order/experts.txt").read_text().splitlines()[5].startswith(upside_down)
     one = text(tmp_path / "one.txt", "5>4>3>2")
     jido("score", "rank", clusters, "--from", one, "-o", tmp_path / "order", "-q")
-    assert (tmp_path / "order/order.txt").read_text().splitlines()[0] == "0<2"
+    assert (tmp_path / "order/order.txt").read_text().splitlines()[1] == "0<2"
     assert "0=1" in (tmp_path / "order/order.txt").read_text().split()
 
 
@@ -503,10 +508,11 @@ def test_ten_real_experts_score_places_like_the_published_score(jido: Callable[.
         if f"cluster_nk_11_11/{path.parent.name}/{path.name}" not in twice:
             rows.append((path, path.parent.name, "urban" if int(path.parent.name) < 11 else "rural"))
     annotated = pandas.read_csv(SISCORE / "nk_annotation/labeling_result.csv", dtype={"image_id": str})
-    for name in annotated.image_id[annotated.uninhabited == 1][:60]:
-        path = SISCORE / f"nk_annotation/gis/{name}.jpg"
-        if path.exists() and f"gis/{name}.jpg" not in twice:
-            rows.append((path, "22", "uninhabited"))
+    gis = [
+        SISCORE / f"nk_annotation/gis/{name}.jpg" for name in annotated.image_id[annotated.uninhabited == 1]
+    ]
+    empty = [path for path in gis if path.exists() and f"gis/{path.name}" not in twice]
+    rows += [(path, "22", "uninhabited") for path in empty[:100]]
     for path, cluster, _ in rows:
         (tiles / cluster).mkdir(parents=True, exist_ok=True)
         (tiles / cluster / path.name).symlink_to(path)

@@ -52,6 +52,7 @@ NORTH = np.array([0.0, 40.0])
 D = 12
 ALONG = np.r_[np.ones(3), np.zeros(D - 3)]
 """Features that tell of development, among others that do not."""
+ONE_ORDER = "There is one order alone: the intervals know nothing of how experts differ."
 
 
 def features_of(level: np.ndarray, *, seed: int, apart: float = 1.0) -> np.ndarray:
@@ -266,7 +267,7 @@ def test_a_planted_order_is_found_in_tiles_that_nobody_has_seen():
     # no score can do better than the sum of the three features, .83
     assert spearmanr(said.mean(0), level).statistic > 0.75
     assert np.mean(made.agreement) > 0.8
-    assert made.notes == ()
+    assert made.notes == (ONE_ORDER,)
 
 
 def test_of_shuffled_clusters_nothing_is_learned_and_the_agreement_says_so():
@@ -315,7 +316,11 @@ def test_a_cluster_without_tiles_keeps_what_follows_through_it():
     made = trained(x, clusters, parse_relations("0<x\nx<1"))
     said = made.ensemble.members(x).mean(0)
     assert said[clusters.members("1")].mean() > said[clusters.members("0")].mean() + 0.5
-    assert made.notes == ("Cluster x of the order has no tiles: only what follows from it counts.",)
+    assert made.notes == (
+        "Cluster x of the order has no tiles: only what follows from it counts.",
+        ONE_ORDER,
+        "All members see all clusters, as they are few: the intervals know nothing of others.",
+    )
 
 
 def test_tiles_in_no_cluster_and_clusters_in_no_order_change_nothing_and_are_named():
@@ -333,6 +338,7 @@ def test_tiles_in_no_cluster_and_clusters_in_no_order_change_nothing_and_are_nam
         "Cluster x is not in the order and teaches nothing.",
         "Of 83 tiles in clusters 1 are not among the tiles.",
         "1 of 83 tiles are in no cluster and teach nothing.",
+        ONE_ORDER,
     )
 
 
@@ -341,7 +347,7 @@ def test_a_cluster_of_one_tile_teaches_and_is_named():
     keep = np.r_[0:71]
     few = Clusters(clusters.ids[keep], clusters.cluster[keep], clusters.kind[keep])
     made = trained(x[keep], few, WHOLE)
-    assert made.notes == ("Cluster 7 has one tile alone, which tells nothing of its spread.",)
+    assert made.notes == ("Cluster 7 has one tile alone, which tells nothing of its spread.", ONE_ORDER)
     assert np.isfinite(made.ensemble.weight).all()
 
 
@@ -353,7 +359,7 @@ def test_tiles_without_data_teach_nothing_and_get_no_score():
     fewer = Clusters(clusters.ids[rest], clusters.cluster[rest], clusters.kind[rest])
     made, plain = trained(holes, clusters, WHOLE), trained(x[rest], fewer, WHOLE)
     np.testing.assert_array_equal(made.ensemble.weight, plain.ensemble.weight)
-    assert made.notes == ("2 tiles of clusters have no data and are left out.",)
+    assert made.notes == ("2 tiles of clusters have no data and are left out.", ONE_ORDER)
     said = made.ensemble.members(holes)
     assert np.isnan(said[:, [3, 44]]).all()
     assert np.isfinite(said[:, rest]).all()

@@ -142,17 +142,16 @@ def _told(value: float | None) -> str:
 
 def _write(output: Path, said: Said, combined: Combination | None, order: Order, clusters: Clusters) -> None:
     """All files of the folder, together."""
-    from jido.data.orders import EXPERTS, ORDER, write_orders
+    from jido.data.orders import write_orders
     from jido.io import replacing
     from jido.io.cell_table import write_rows
     from jido.methods.figures.order import draw_order
-    from jido.stats.ordering import tau_matrix, to_relations
+    from jido.stats.ordering import tau_matrix
 
     kinds = {name: clusters.kind_of(name) if name in clusters.names else "" for name in order.names}
     with replacing(output, folder=True) as fresh:
         fresh.mkdir()
-        (fresh / ORDER).write_text(to_relations(order).rstrip("\n") + "\n", encoding="utf-8")
-        write_orders(said, fresh / EXPERTS)
+        write_orders(said, order, clusters, fresh)
         write_rows(_experts(said, combined), fresh / RELIABILITY)
         tau = tau_matrix(said.orders)
         rows = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from jido.data.tile_clusters import Clusters
 from jido.errors import LabelsError
-from jido.stats.ordering import parse_chains, parse_relations, to_chains
+from jido.stats.ordering import parse_chains, parse_relations, to_chains, to_relations
 from jido.stats.partial_order import Order, ordered
 
 ORDER, EXPERTS = "order.txt", "experts.txt"
@@ -18,6 +19,9 @@ ORDER, EXPERTS = "order.txt", "experts.txt"
 UNINHABITED = "uninhabited"
 
 _SIGNS = re.compile("[<>=]")
+
+_OF = "of the clusters "
+"""What a file of a folder of ours begins with, before the mark of the clusters."""
 
 _WIDE = str.maketrans("＜＞＝，；＃", "<>=,;#")
 """Signs of East Asian keyboards."""
@@ -54,9 +58,10 @@ def read_orders(paths: Sequence[str | Path], clusters: Clusters, *, names: str |
         names: a file with the name of an expert a line; else the names of files, numbered.
 
     Raises:
-        LabelsError: when a file cannot be read, an order contradicts itself (with the relations), or none
-            of its clusters has tiles.
+        LabelsError: when a file cannot be read, an order contradicts itself (with the relations), none of its
+            clusters has tiles, or a folder was made for clusters of other tiles.
     """
+    _require_same(paths, clusters)
     asked = [name for name in clusters.names if clusters.kind_of(name) != UNINHABITED]
     read = [_read(path, asked) for path in map(Path, paths)]
     found = [one for experts, _ in read for one in experts]
@@ -76,11 +81,39 @@ def read_orders(paths: Sequence[str | Path], clusters: Clusters, *, names: str |
     return Said(orders, called, tuple(notes))
 
 
-def write_orders(said: Said, path: Path) -> None:
-    """Write the orders of experts, a line each with the name behind it, as :func:`read_orders` reads it."""
+def write_orders(said: Said, order: Order, clusters: Clusters, folder: Path) -> None:
+    """Write the combined order and those of the experts, with their names, as :func:`read_orders` reads them.
+
+    Args:
+        said: what experts said.
+        order: what they say together.
+        clusters: of which tiles they are: the same numbers may be names of others another time.
+        folder: an existing one.
+    """
+    first = f"# {_OF}{mark(clusters)}\n"
+    (folder / ORDER).write_text(f"{first}{to_relations(order)}", encoding="utf-8")
     pairs = zip(said.names, said.orders, strict=True)
-    lines = [f"{to_chains(order)}  # {' '.join(name.split())}\n" for name, order in pairs]
-    path.write_text("".join(lines), encoding="utf-8")
+    lines = [f"{to_chains(one)}  # {' '.join(name.split())}\n" for name, one in pairs]
+    (folder / EXPERTS).write_text("".join([first, *lines]), encoding="utf-8")
+
+
+def mark(clusters: Clusters) -> str:
+    """What changes as soon as a tile is in another cluster, or is added or taken away."""
+    pairs = sorted(zip(clusters.ids.tolist(), clusters.cluster.tolist(), strict=True))
+    return hashlib.sha256("\n".join(map("\t".join, pairs)).encode()).hexdigest()[:16]
+
+
+def _require_same(paths: Sequence[str | Path], clusters: Clusters) -> None:
+    for path in map(Path, paths):
+        held = path / ORDER if path.is_dir() else path
+        if held.name not in (ORDER, EXPERTS) or not held.is_file():
+            continue
+        for _, remark in _lines(held):
+            if remark.startswith(_OF) and remark != _OF + mark(clusters):
+                raise LabelsError(
+                    f"{path} was made for clusters of other tiles, so the same names mean other things: "
+                    "give its clusters, or ask the experts of these."
+                )
 
 
 def with_uninhabited(order: Order, clusters: Clusters) -> Order:

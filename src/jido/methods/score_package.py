@@ -55,11 +55,13 @@ class ScoreModel:
         ensemble: linear scores of what describes them.
         target: what is scored: :data:`DEVELOPMENT`, or a column of a survey.
         level: of the intervals.
-        half: half width of the interval of a tile, where held-out groups of a survey have told it; else the
-            interval is the spread of the members.
+        half: half width of the interval of a survey cluster in a group that was not seen, as held-out groups
+            have told it; tiles get the same, though a survey tells nothing of a single tile. Without it the
+            interval is that of one further member: what another study would say, with other experts,
+            clusters and tiles (:func:`~jido.stats.intervals.member_interval`).
         config: settings of the training.
         evaluation: what held-out clusters or groups told.
-        facts: more to be said: experts, clusters, files.
+        facts: more to be said: experts, files, what intervals know nothing of.
     """
 
     features: TileFeatures
@@ -138,7 +140,8 @@ class ScoreModel:
             "It respects the order that people gave to clusters of tiles; how well that order measures what "
             "it is called, only a survey can tell."
             if self.target == DEVELOPMENT
-            else "How well it predicts the survey in groups that it has not seen stands in metrics.json."
+            else "How well it predicts the survey in groups that it has not seen stands in metrics.json. The "
+            "intervals are those of a survey cluster in such a group; of a single tile no survey tells."
         )
         return f"# {name}\n\n{textwrap.fill(words, WIDTH)}\n\n{textwrap.fill(truth, WIDTH)}\n"
 

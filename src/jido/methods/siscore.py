@@ -19,6 +19,7 @@ from jido.errors import LabelsError
 from jido.io import Progress
 from jido.methods.score_config import PRESETS, SiscoreConfig, load_siscore_config
 from jido.methods.score_members import (
+    LEAST_CLUSTERS,
     TilesInClusters,
     agreement,
     best_round,
@@ -82,7 +83,7 @@ class ScoreTraining:
             clusters that the member has not seen; NaN where there are none. The round was chosen by the mean
             of these, which flatters it a little: by .03 where there was nothing to learn.
         kept: the round after which all members were kept, from 1.
-        notes: what was left out, a sentence each.
+        notes: what was left out, and what intervals know nothing of, a sentence each.
     """
 
     ensemble: Ensemble
@@ -140,7 +141,8 @@ def train_score(
     lines = [on_one_scale(every[kept], tiles, a.whole) for a, every in pairs]
     weight, bias = (np.array(part) for part in zip(*lines, strict=True))
     ensemble = Ensemble(mean, sd, weight, bias, (0.0, 1.0))
-    return ScoreTraining(ensemble, tau[:, kept], kept + 1, _left_out(clusters, cluster, whole, seen))
+    notes = (*_left_out(clusters, cluster, whole, seen), *_narrow(len(orders), len(tiles.names), config))
+    return ScoreTraining(ensemble, tau[:, kept], kept + 1, notes)
 
 
 def scale_of(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -179,6 +181,18 @@ def _require_order(order: Order, orders: Sequence[Order]) -> None:
         "The order says of no two clusters with tiles which is the more developed one: put clusters in order "
         "that have tiles."
     )
+
+
+def _narrow(experts: int, clusters: int, config: SiscoreConfig) -> tuple[str, ...]:
+    """What intervals know nothing of, a sentence each."""
+    if not config.resample:
+        return ("All members learn from the same: the intervals tell the spread of seeds alone.",)
+    notes = []
+    if experts == 1:
+        notes.append("There is one order alone: the intervals know nothing of how experts differ.")
+    if clusters < LEAST_CLUSTERS:
+        notes.append("All members see all clusters, as they are few: the intervals know nothing of others.")
+    return tuple(notes)
 
 
 def _left_out(clusters: Clusters, cluster: np.ndarray, order: Order, seen: np.ndarray) -> tuple[str, ...]:

@@ -7,9 +7,11 @@ are taken as logarithms: scenes of a mosaic differ in brightness more than town 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d, interpolate, pad
+from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from jido.errors import ModelError
 from jido.nets.blocks import Net
@@ -76,9 +78,13 @@ def texture(images: Tensor) -> Tensor:
 
 
 def _quantiles(maps: Tensor, shares: tuple[float, ...]) -> Tensor:
-    """(B, C * len(shares)) over height and width of (B, C, h, w)."""
-    found = torch.quantile(maps.flatten(2), torch.tensor(shares, device=maps.device), dim=2)
-    return found.permute(1, 2, 0).flatten(1)
+    """(B, C * len(shares)) over height and width of (B, C, h, w), linear between neighbours."""
+    flat = maps.flatten(2).sort(2).values
+    places = [share * (flat.shape[2] - 1) for share in shares]
+    found = [
+        torch.lerp(flat[..., int(place)], flat[..., math.ceil(place)], place - int(place)) for place in places
+    ]
+    return torch.stack(found, 2).flatten(1)
 
 
 def _correlations(values: Tensor) -> Tensor:
@@ -86,15 +92,17 @@ def _correlations(values: Tensor) -> Tensor:
     flat = values.flatten(2)
     flat = flat - flat.mean(2, keepdim=True)
     flat = flat / flat.norm(dim=2, keepdim=True).clamp(min=1e-3)
-    rows, columns = torch.tril_indices(flat.shape[1], flat.shape[1], -1, device=values.device)
-    return (flat @ flat.transpose(1, 2))[:, rows, columns]
+    products = (flat @ flat.transpose(1, 2)).flatten(1)
+    bands = flat.shape[1]
+    return products[:, [bands * i + j for i in range(bands) for j in range(i)]]
 
 
 def _blurred(maps: Tensor) -> Tensor:
-    """Maps (B, C, h, w) without what is smaller than two pixels: binomial weights 1 4 6 4 1."""
-    one = torch.tensor([1.0, 4, 6, 4, 1], device=maps.device) / 16
-    weights = (one[:, None] * one).expand(maps.shape[1], 1, 5, 5)
-    return conv2d(pad(maps, (2, 2, 2, 2), mode="reflect"), weights, groups=maps.shape[1])
+    """Maps (B, C, h, w) without what is smaller than two pixels: binomial weights 1 4 6 4 1, both ways."""
+    wide = pad(maps, (2, 2, 2, 2), mode="reflect")
+    for _ in range(4):  # the weights are those of four means of 2 x 2
+        wide = avg_pool2d(wide, 2, 1)
+    return wide
 
 
 def _local(maps: Tensor, side: int, stride: int) -> Tensor:
@@ -180,6 +188,8 @@ class TileVectors(nn.Module):
         """Vectors (B, F) float32, not yet standardised, of images (B, C, S, S) that are normalised."""
         if images.shape[-1] > self.side:
             images = interpolate(images, size=(self.side, self.side), mode="area")
+        if len(images) <= AT_ONCE:
+            return self._seen(images)
         return torch.cat([self._seen(some) for some in images.split(AT_ONCE)])
 
     def _seen(self, images: Tensor) -> Tensor:

@@ -120,3 +120,24 @@ def test_learning_without_labels_is_judged_on_files_of_so2sats_layout(tmp_path):
     again = json.loads(run("selfsup", *options, "--out", tmp_path))["so2sat miniature"]
     assert again["rows"] == found["rows"]  # kept
     assert (tmp_path / "smoke/so2sat miniature.png").exists()
+
+
+SISCORE = HONG_KONG.with_name("siscore")
+
+
+@pytest.mark.skipif(
+    not SISCORE.exists(), reason=f"needs the real data in {SISCORE.parent.name}/{SISCORE.name}"
+)
+def test_classes_of_tiles_are_judged_beside_their_floor_on_the_same_folds(tmp_path):
+    pytest.importorskip("torch")
+    options = ("--preset", "smoke", "--seeds", "0", "--compact", "--json", "--data", SISCORE)
+    rows = json.loads(run("poverty_classes", *options, "--out", tmp_path))["rows"]
+    arms = [row["arm"] for row in rows]
+    assert arms[0] == "floor"
+    assert "both heads (default)" in arms
+    assert not [arm for arm in arms if "EuroSAT" in arm]  # no encoder was given
+    for row in rows:
+        assert len(row["right"]) == 60
+        assert row["accuracy"] == pytest.approx(sum(row["right"]) / 60)
+    assert rows[0]["accuracy"] > 0.55  # of the most frequent class
+    assert len((tmp_path / "smoke/rows.jsonl").read_text().splitlines()) == len(rows)

@@ -218,7 +218,7 @@ def test_index_by_hand(name, value):
     assert result.dtype == np.float32
 
 
-SUMS = ("awei_sh", "awei_nsh")
+SUMS = ("awei_sh", "awei_nsh", "fdi", "fdi_740")
 """Weighted sums of reflectance: 0 of nothing, and no index of counts (tests/test_water.py)."""
 
 

@@ -1,5 +1,6 @@
 """Green by cell: known answers, laws, and whether the stated intervals contain the truth."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from test_series import LEFT, TOP, image, reflectance, write
 from test_uncertainty import gaussian_field
 
 from jido.errors import ImageError
+from jido.indicators import cell_map
 from jido.indicators import measure as measuring
 from jido.indicators.cell_map import cell_raster, draw_table
 from jido.indicators.cells import Cells, grid_cells
@@ -436,6 +438,21 @@ def test_the_picture_shows_value_width_and_what_is_empty(some_dates, tmp_path):
     assert table.empty.any()
     assert grey.sum() > 1000
     assert colours.sum() > 10_000
+
+
+def test_bounds_without_a_standard_error_are_drawn_as_half_their_width(some_dates, tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(cell_map, "save", lambda figure, target: figures.append(figure) or target)
+    table, _ = greens(some_dates[:1], squares(2, 2, side=160))
+    none = np.full(4, np.nan)
+    lower, upper = np.array([0.1, 0.2, 0.3, np.nan]), np.array([0.2, 0.6, 0.3, np.nan])
+    for low, high in ((lower, upper), (none, none)):
+        draw_table(replace(table, se=none, lower=low, upper=high), tmp_path / "bounds.png")
+    bounds, nothing = (figure.axes[1] for figure in figures)
+    assert bounds.get_title() == "half the width between lower and upper (no standard error), share"
+    np.testing.assert_allclose(bounds.collections[1].get_array(), [0.05, 0.2, 0])  # the fourth cell is grey
+    assert nothing.get_title() == "half the width of the 95% interval, share"
+    assert [text.get_text() for text in nothing.texts] == ["none claimed"]
 
 
 # -- real data ---------------------------------------------------------------------------------

@@ -175,7 +175,10 @@ def forge(folder, content):
 
 
 def test_trusted_types_are_a_constant_of_the_code(folder):
-    assert module.TRUSTED == ["sklearn.tree._tree.Tree"]
+    assert module.TRUSTED == [
+        "sklearn.tree._tree.Tree",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    ]
     forge(folder, Spring())
     change(
         folder,

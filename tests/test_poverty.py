@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import geopandas
 import numpy as np
@@ -21,6 +22,7 @@ from jido.data.score_tiles import ScoreTiles, Unseen, read_tiles, slippy_outline
 from jido.errors import FoldsError, ImageError, JidoError, LabelsError, ModelError
 from jido.geo import Band
 from jido.indicators.cells import Cells
+from jido.indicators.district_figures import district_figures
 from jido.indicators.poverty import (
     beside,
     changed,
@@ -462,7 +464,11 @@ class Scorer:
 
     target, bounds, level = "development score", (0.0, 1.0), 0.95
 
-    def scores(self, chips, progress=None):
+    def described(self, chips, progress=None):
+        yield chips.images.mean(axis=(2, 3))
+
+    def scores(self, chips, features=None, progress=None):
+        assert features is None or len(features) == len(chips)
         score = chips.images[:, 0].mean(axis=(1, 2)) / 255
         members = score + OFFSETS
         return SimpleNamespace(score=score, lower=score - 0.05, upper=score + 0.05, members=members)
@@ -551,14 +557,39 @@ def test_words_for_a_person(jido, tiles, out, tmp_path):
     assert run.out.startswith("mean: 0.2353 (0.1359 to 0.3347)\n9 cells, 0 of them empty (too little seen)\n")
 
 
-def test_without_a_day_there_is_no_picture_and_it_is_said(jido, tiles, out, tmp_path):
-    run = jido("score", "map", tmp_path, tiles, "-o", out / "nk.csv", "--zoom-ids", 14)
-    assert "nk has no picture, which would have to tell its day: give --date." in run.err
-    assert not (out / "nk.png").exists()
-    dated = cut(tmp_path / "tiles_20170701")
-    run = jido("score", "map", tmp_path, dated, "-o", out / "nk.csv", "--zoom-ids", 14)
-    assert json.loads((out / "nk.method.json").read_text())["dates"] == ["2017-07-01"]
+def test_a_picture_says_its_day_or_that_nobody_knows_it(jido, tiles, out, tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    titles = []
+    monkeypatch.setattr(Figure, "suptitle", lambda figure, text, **how: titles.append(text))
+    jido("score", "map", tmp_path, tiles, "-o", out / "nk.csv", "--zoom-ids", 14)
+    assert titles == ["9 cells (slippy tiles of zoom 14), 0 empty (grey) · day not known"]
     assert (out / "nk.png").exists()
+    dated = cut(tmp_path / "tiles_20170701")
+    jido("score", "map", tmp_path, dated, "-o", out / "nk.csv", "--zoom-ids", 14)
+    assert json.loads((out / "nk.method.json").read_text())["dates"] == ["2017-07-01"]
+    assert titles[1].endswith("· 2017-07-01")
+
+
+def colours_of(style):
+    """Value -> red, green, blue of a QGIS style."""
+    items = ElementTree.parse(style).findall(".//item")
+    return {
+        float(item.get("value")): [int(item.get("color")[i : i + 2], 16) for i in (1, 3, 5)] for item in items
+    }
+
+
+def test_colours_of_a_change_are_the_same_on_both_sides_of_none(jido, tiles, out, tmp_path):
+    before = cut(tmp_path / "before", brighter=-5)  # all cells rise
+    jido("score", "map", tmp_path, tiles, "-o", out / "nk", "--zoom-ids", 14, "--before", before)
+    values, change = (colours_of(out / f"nk{part}.qml") for part in ("", ".change"))
+    assert min(values) > 0
+    np.testing.assert_allclose(sorted(change), np.linspace(-5 / 255, 5 / 255, 9), atol=1e-9)
+    red, _, blue = change[min(change)]
+    assert red > blue + 50  # less is red
+    red, _, blue = change[max(change)]
+    assert blue > red + 50  # more is blue
+    assert min(change[sorted(change)[4]]) > 240  # none is nearly white
 
 
 def test_tiles_without_a_place_become_a_plain_table(jido, out, tmp_path, thirds, refused):
@@ -639,6 +670,91 @@ def test_what_cannot_be_is_refused_before_anything_is_scored(
     )
     refused(*command, *area[:2], says=["has no column 'id', only name"])
     refused("score", "map", tmp_path, tiles, "-o", out / "nk.png", says=["no name of a table"])
+
+
+# -- statistics of districts -------------------------------------------------------------------
+
+
+@pytest.fixture
+def counties(tmp_path):
+    """40 districts of two by two tiles, red in steps; of 36 a statistic is known, a line in red."""
+    folder, rng = tmp_path / "many", np.random.default_rng(0)
+    folder.mkdir()
+    shapes, ids, red = [], [], rng.permutation(np.linspace(20, 220, 40).astype(int))
+    for k in range(40):
+        y, x = 6200 + 2 * (k // 8), 13900 + 2 * (k % 8)
+        names = [f"{y + i}_{x + j}" for i in (0, 1) for j in (0, 1)]
+        for j, name in enumerate(names):
+            Image.fromarray(np.full((8, 8, 3), red[k] + j - 2, np.uint8)).save(folder / f"{name}.png")
+        shapes.append(shapely.union_all(slippy_outlines(names, zoom=14)))
+        ids.append(f"{k:02}")
+    areas = tmp_path / "counties.gpkg"
+    geopandas.GeoDataFrame({"id": ids}, geometry=shapes, crs="EPSG:3857").to_file(areas)
+    figure = 1000.0 + 10 * red
+    table = tmp_path / "census.csv"
+    lines = [f"{k:02},{one if k < 36 else ''}" for k, one in enumerate(figure)]
+    table.write_text("\n".join(["code,income", *lines, "99,5"]))
+    return folder, areas, table, figure
+
+
+def test_a_statistic_of_some_districts_is_told_of_all(jido, counties, out, tmp_path):
+    folder, areas, table, figure = counties
+    run = jido("score", "map", tmp_path, folder, "-o", out / "nk", "--zoom-ids", 14, "--districts", areas,
+               "--district-figures", f"{table}:income", "--date", "2020-05-01", "--json")  # fmt: skip
+    assert run.code == 0, run.err
+    found = pandas.read_csv(out / "nk.figures.csv", dtype={"id": str}).set_index("id")
+    assert (found.tiles == 4).all()
+    np.testing.assert_allclose(found.coverage, 1)
+    np.testing.assert_allclose(found.n, 4 * 64)
+    assert found.held_out.tolist() == [1] * 36 + [0] * 4
+    np.testing.assert_allclose(found.figure[:36], figure[:36])
+    assert found.figure[36:].isna().all()
+    # trees that had not seen a district miss it, those that had would not; but they know the line
+    assert 10 < np.abs(found.value - figure)[:36].mean() < 200
+    assert np.corrcoef(found.value, figure)[0, 1] > 0.9
+    half = found.upper - found.value
+    np.testing.assert_allclose(half, half.iloc[0])
+    errors = np.abs(found.value - found.figure)[:36]
+    assert half.iloc[0] == pytest.approx(np.sort(errors)[-1])  # ceil(.95 * 37) = 36th of 36
+    summary = run.json["summary"]
+    r2 = 1 - np.square(errors).sum() / np.square(figure[:36] - figure[:36].mean()).sum()
+    assert summary["R2 of districts held out"]["value"] == pytest.approx(r2)
+    assert summary["R2 by means alone"]["value"] > 0.5  # the line is a mean
+    method = json.loads((out / "nk.figures.method.json").read_text())
+    assert (method["indicator"], method["unit"]) == ("income", "unit of income")
+    assert "held out together" in method["error_model"]
+    assert (out / "nk.figures.png").exists()
+
+
+def test_statistics_that_teach_nothing_are_refused_before_scoring(
+    counties, out, tmp_path, refused, monkeypatch
+):
+    monkeypatch.setattr(Scorer, "described", lambda *_, **__: 1 / 0)
+    folder, areas, table, _ = counties
+    command = ("score", "map", tmp_path, folder, "-o", out / "nk", "--zoom-ids", 14, "--district-figures")
+    refused(*command, f"{table}:income", says=["--district-figures are of --districts: give their polygons"])
+    refused(*command, table, "--districts", areas, says=["names no column of a table"])
+    refused(*command, f"{table}:wealth", "--districts", areas, says=["no column 'wealth'"])
+    few = tmp_path / "few.csv"
+    few.write_text("code,income\n00,1\n01,2\n")
+    refused(*command, f"{few}:income", "--districts", areas,
+            says=["of 2 of the 40 districts, such as '00', but 20 are needed"])  # fmt: skip
+    few.write_text("code,income\n00,much\n")
+    refused(
+        *command, f"{few}:income", "--districts", areas, says=["has no number in column 'income'", "much"]
+    )
+
+
+def test_tiles_far_from_all_districts_are_refused():
+    outline, ids = row_of_squares(3)
+    cells = Cells(outline, ids.astype(object), LAEA, "1 km")
+    far = Cells(row_of_squares(2, start=50)[0], np.array(["a", "b"], dtype=object), LAEA, "districts")
+    found = scored(tiles_of(3), np.full((3, 3), 0.5))
+    sheet = score_sheet("x", found, tiles_of(3).chips)
+    with pytest.raises(LabelsError, match="No tile lies in one of the 2 districts"):
+        district_figures(
+            np.zeros((3, 2)), cells, far, {}, name="x", coverage=np.ones(3), n=np.ones(3), sheet=sheet
+        )
 
 
 # -- real data ---------------------------------------------------------------------------------

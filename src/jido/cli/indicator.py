@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from jido.cli.console import note, print_facts, print_json, progress_bar
+from jido.cli.indicator_debris import debris
+from jido.cli.indicator_flood import flood
 from jido.cli.indicator_heat import heat
 from jido.cli.indicator_parts import (
     Benchmark,
@@ -45,6 +47,8 @@ from jido.cli.indicator_water import water
 from jido.cli.options import Crs, JsonFlag, Quiet, Resample, Seed
 
 app = typer.Typer(help="Indicators by cell, with error bars.", no_args_is_help=True)
+app.command("debris")(debris)
+app.command("flood")(flood)
 app.command("heat")(heat)
 app.command("water")(water)
 

@@ -20,9 +20,10 @@ from jido.cli.indicator_parts import (
     polygons,
     published,
     refuse_inputs,
-    stem_and_formats,
 )
 from jido.cli.options import JsonFlag, Quiet
+from jido.cli.score_districts import DistrictFigures, inputs, read_figures
+from jido.cli.score_written import named, written
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +73,7 @@ def map_(
         ),
     ] = AREA,
     benchmark: Benchmark = None,
+    district_figures: DistrictFigures = None,
     date: Annotated[
         str | None, typer.Option("--date", help="Days of the images, 2017-06-01,2017-09-30.")
     ] = None,
@@ -95,36 +97,46 @@ def map_(
     from jido.io import require_place
     from jido.methods.score_package import ScoreModel
 
-    change = _named(output, "change")
+    change = named(output, "change")
     read = [model, tiles, before, districts, benchmark, None if weights == AREA else Path(weights)]
-    for target in (output, change, _named(output, "districts"), _named(change, "districts")):
+    read += inputs(district_figures)
+    more = (named(output, "districts"), named(change, "districts"), named(output, "figures"))
+    for target in (output, change, *more):
         require_place(target)
         refuse_inputs(target, read)
     days, days_before = _days(date, tiles), _days(date_before, before)
+    areas = polygons(districts, district_id) if districts else None
     asked = _Asked(
         scorer=ScoreModel.load(model),
         zoom=zoom_ids,
         min_coverage=min_coverage,
         skip_bad=skip_bad,
-        districts=polygons(districts, district_id) if districts else None,
+        districts=areas,
         weights=weights,
         name=model.resolve().name,
         source=benchmark.name if benchmark else "",
         benchmark=published(benchmark) if benchmark else {},
     )
     asked.check()
+    figures = read_figures(district_figures, areas) if district_figures else None
     with naming(model, ModelError), progress_bar(quiet=quiet or json) as progress:
-        later = asked.scores(tiles, progress)
+        later, chips, features = asked.scores(tiles, progress, described=figures is not None)
         asked.require_outlines(later, output)
         earlier = asked.earlier(before, later, progress) if before else None
-    made = asked.tables(later, output, days=days)
+    made = asked.tables(later, chips, output, days=days)
+    if figures is not None and features is not None:
+        how = {"dates": days, "model": asked.name, "min_coverage": min_coverage}
+        made[named(output, "figures")], told = figures.table(later, chips, features, **how)
+        asked.summary |= told
+    both: dict[Path, IndicatorTable | tuple[Scored, MethodSheet]] = {}
     if earlier is not None:
-        both = tuple(sorted({*days, *days_before}))
-        made |= asked.tables(changed(later, earlier), change, days=both, change=True)
-    files = [file for target, one in made.items() for file in asked.written(one, target)]
+        every = tuple(sorted({*days, *days_before}))
+        both = asked.tables(changed(later, earlier), chips, change, days=every, change=True)
+    files = [file for target, one in made.items() for file in written(one, target)]
+    files += [file for target, one in both.items() for file in written(one, target, centre=0.0)]
     for text in asked.notes:
         note(text, quiet=quiet)
-    told: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "table": str(files[0]),
         "cells": len(later.ids),
         "empty_cells": int(later.empty.sum()),
@@ -132,15 +144,9 @@ def map_(
         "files": [str(path) for path in files],
     }
     if json:
-        print_json(told)
+        print_json(facts)
         return
-    _print(told, files)
-
-
-def _named(output: Path, part: str) -> Path:
-    """``OUT.part.csv`` for ``OUT.csv``."""
-    stem, formats = stem_and_formats(output)
-    return stem.with_name(f"{stem.name}.{part}{output.suffix if len(formats) == 1 else ''}")
+    _print(facts, files)
 
 
 def _days(text: str | None, tiles: Path | None) -> tuple[str, ...]:
@@ -171,7 +177,6 @@ class _Asked:
     name: str
     source: str
     benchmark: Mapping[str, float]
-    chips: Chips | None = None
     summary: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -188,16 +193,21 @@ class _Asked:
                 f"{self.source} has a figure of {lost[0]!r}, which is no district: use their ids."
             )
 
-    def scores(self, path: Path, progress: Progress | None) -> Scored:
-        """Scores of tiles."""
+    def scores(
+        self, path: Path, progress: Progress | None, *, described: bool = False
+    ) -> tuple[Scored, Chips, np.ndarray | None]:
+        """Scores of tiles, these, and their features if they are asked for."""
+        import numpy as np
+
         from jido.data.score_tiles import read_tiles
         from jido.indicators.poverty import scored
 
         tiles = read_tiles(path, ids_at_zoom=self.zoom, skip_bad=self.skip_bad, progress=progress)
         self.notes += tiles.notes
-        self.chips = self.chips or tiles.chips
-        found = self.scorer.scores(tiles.chips, progress=progress)
-        return scored(
+        how: dict[str, Any] = {"progress": progress}
+        features = np.concatenate(list(self.scorer.described(tiles.chips, **how))) if described else None
+        found = self.scorer.scores(tiles.chips, features=features, **how)
+        made = scored(
             tiles,
             found.members,
             interval=(found.lower, found.upper),
@@ -205,11 +215,12 @@ class _Asked:
             bounds=self.scorer.bounds,
             min_coverage=self.min_coverage,
         )
+        return made, tiles.chips, features
 
     def earlier(self, path: Path, later: Scored, progress: Progress | None) -> Scored:
         """Scores of an earlier year: tiles, or what a table says of the same cells."""
         if not path.name.lower().endswith(TABLES):
-            return self.scores(path, progress)
+            return self.scores(path, progress)[0]
         import numpy as np
 
         from jido.errors import LabelsError
@@ -244,14 +255,13 @@ class _Asked:
             )
 
     def tables(
-        self, found: Scored, output: Path, *, days: Sequence[str], change: bool = False
+        self, found: Scored, chips: Chips, output: Path, *, days: Sequence[str], change: bool = False
     ) -> dict[Path, IndicatorTable | tuple[Scored, MethodSheet]]:
         """Of cells and of districts, by the name that each is written to; rows where nobody knows a place."""
         from jido.indicators.poverty import beside, district_table, overall, score_sheet, score_table
 
-        assert self.chips is not None
         how: dict[str, Any] = {"dates": days, "model": self.name, "change": change}
-        sheet = score_sheet(self.scorer.target, found, self.chips, min_coverage=self.min_coverage, **how)
+        sheet = score_sheet(self.scorer.target, found, chips, min_coverage=self.min_coverage, **how)
         self.summary["change" if change else "mean"] = overall(found)
         self.summary["unit"] = sheet.unit
         self.notes += found.notes
@@ -263,7 +273,7 @@ class _Asked:
         elif self.districts is not None:
             people, name = self._weight(found.cells)
             larger = district_table(found, tables[output], self.districts, weights=people, weight_name=name)
-            tables[_named(output, "districts")] = larger
+            tables[named(output, "districts")] = larger
         if self.benchmark and not change:
             last = list(tables)[-1]
             one, alike = beside(tables[last], self.benchmark, source=self.source, ordinal=found.ordinal)
@@ -289,44 +299,10 @@ class _Asked:
         density = people[known].sum() / cells.area_m2[known].sum()
         return np.where(known, people, density * cells.area_m2), f"people of {Path(self.weights).name}"
 
-    def written(self, made: IndicatorTable | tuple[Scored, MethodSheet], output: Path) -> list[Path]:
-        """Table, map and picture, which shows the interval itself: it is wider than that of ``se``."""
-        import numpy as np
-        from scipy.special import ndtri
 
-        from jido.indicators.cell_map import draw_table, write_map
-
-        stem, formats = stem_and_formats(output)
-        if isinstance(made, tuple):
-            return _written_rows(*made, stem)
-        files = made.write(stem, formats=formats) + write_map(made, stem)
-        if not made.sheet.dates:
-            self.notes.append(f"{stem.name} has no picture, which would have to tell its day: give --date.")
-            return files
-        half = np.fmax(made.upper - made.value, made.value - made.lower)
-        shown = replace(made, se=half / ndtri((1 + made.sheet.level) / 2))
-        return [*files, draw_table(shown, stem.with_name(f"{stem.name}.png"))]
-
-
-def _written_rows(found: Scored, sheet: MethodSheet, stem: Path) -> list[Path]:
-    """A CSV without outlines and its method sheet, all of them or none."""
-    from jido.io import json_text
-    from jido.io.cell_table import write_rows
-    from jido.io.files import replacing_together
-
-    names = ("ids", "value", "lower", "upper", "coverage", "n", "se")
-    columns = zip(*(getattr(found, name).tolist() for name in names), strict=True)
-    targets = [stem.with_name(f"{stem.name}{end}") for end in (".csv", ".method.json", ".method.md")]
-    with replacing_together(*targets) as (rows, facts, page):
-        write_rows([dict(zip(("id", *names[1:]), row, strict=True)) for row in columns], rows)
-        facts.write_text(json_text(sheet.to_dict(), indent=2) + "\n", encoding="utf-8")
-        page.write_text(sheet.to_markdown(), encoding="utf-8")
-    return targets
-
-
-def _print(told: dict[str, Any], files: Sequence[Path]) -> None:
-    for name, figure in told["summary"].items():
+def _print(facts: dict[str, Any], files: Sequence[Path]) -> None:
+    for name, figure in facts["summary"].items():
         if isinstance(figure, dict):
             print(f"{name}: {in_words(figure)}")
-    print(f"{told['cells']} cells, {told['empty_cells']} of them empty (too little seen)")
+    print(f"{facts['cells']} cells, {facts['empty_cells']} of them empty (too little seen)")
     print_facts({"Files": ", ".join(path.name for path in files), "in": str(files[0].resolve().parent)})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,22 +99,14 @@ def train(
     require_package_place(output)
     if features is not None and features.resolve() == output.resolve():
         raise OutputError(f"{output} is the model that describes the tiles: give another name with -o.")
-    _require_one_source(order, survey, target, clusters, nightlights)
     options: dict[str, Any] = {"members": members, "seed": seed, "features": "net" if features else None}
     given = {name: value for name, value in options.items() if value is not None}
     settings = load_siscore_config(config, preset=preset.value, given=given)
     _require_net(settings, features)
-    ordered = _read_order(order, clusters, tiles) if order else None
-    surveyed = _read_survey(survey, target, nightlights) if survey and target else None
+    learn = _source(tiles, order, clusters, survey, target, nightlights)
     with progress_bar(quiet=quiet or json) as progress:
         found = read_tiles(tiles, ids_at_zoom=zoom_ids, skip_bad=skip_bad, progress=progress)
-        known = _features(found, features, settings)
-        if ordered is not None:
-            model, told, notes = _ordered(found, known, *ordered, settings, progress)
-        else:
-            assert survey is not None
-            assert surveyed is not None
-            model, told, notes = _surveyed(found, known, surveyed, survey.name, target, nightlights, settings)
+        model, told, notes = learn(found, _features(found, features, settings), settings, progress)
     model.save(output)
     for text in dict.fromkeys((*found.notes, *notes)):
         note(text, quiet=quiet)
@@ -123,21 +117,35 @@ def train(
     print(f"Model package: {output}")
 
 
-def _require_one_source(
+Told = tuple[list[str], list[list[object]]]
+"""Head and rows of a table to print."""
+
+if TYPE_CHECKING:
+    Learned = tuple[ScoreModel, Told, tuple[str, ...]]
+    Learn = Callable[[ScoreTiles, TileFeatures, SiscoreConfig, Progress | None], Learned]
+
+
+def _source(
+    tiles: Path,
     order: Path | None,
+    clusters: Path | None,
     survey: Path | None,
     target: str | None,
-    clusters: Path | None,
     nightlights: Path | None,
-) -> None:
+) -> Learn:
+    """How a score is learned from what was given, which is read before the hour of reading images."""
     from jido.errors import LabelsError
 
-    if (order is None) == (survey is None) or (survey is None) != (target is None):
+    if order is None and survey is not None and target is not None:
+        if clusters is not None:
+            raise LabelsError("--clusters belongs to --order: a survey has places of its own. Leave it out.")
+        said = _read_survey(survey, target, nightlights)
+        return partial(_surveyed, said, survey.name, target, nightlights)
+    if order is None or survey is not None or target is not None:
         raise LabelsError("Give either --order, or --survey with --target: what is the score learned from?")
-    if survey is None and nightlights is not None:
+    if nightlights is not None:
         raise LabelsError("--nightlights is a floor beside a --survey: leave it out, or give both.")
-    if survey is not None and clusters is not None:
-        raise LabelsError("--clusters belongs to --order: a survey has places of its own. Leave it out.")
+    return partial(_ordered, *_read_order(order, clusters, tiles))
 
 
 def _require_net(settings: SiscoreConfig, features: Path | None) -> None:
@@ -180,18 +188,14 @@ def _features(found: ScoreTiles, package: Path | None, settings: SiscoreConfig) 
     return random_tile_features(found.chips, count=settings.filters, side=settings.side, seed=settings.seed)
 
 
-Told = tuple[list[str], list[list[object]]]
-"""Head and rows of a table to print."""
-
-
 def _ordered(
-    found: ScoreTiles,
-    known: TileFeatures,
     groups: Clusters,
     said: Said,
+    found: ScoreTiles,
+    known: TileFeatures,
     settings: SiscoreConfig,
     progress: Progress | None,
-) -> tuple[ScoreModel, Told, tuple[str, ...]]:
+) -> Learned:
     """A score from orders of clusters."""
     import numpy as np
 
@@ -227,15 +231,16 @@ def _ordered(
 
 
 def _surveyed(
-    found: ScoreTiles,
-    known: TileFeatures,
     said: Survey,
     name: str,
-    target: str | None,
+    target: str,
     nightlights: Path | None,
+    found: ScoreTiles,
+    known: TileFeatures,
     settings: SiscoreConfig,
-) -> tuple[ScoreModel, Told, tuple[str, ...]]:
-    """A score from a survey."""
+    _: Progress | None,
+) -> Learned:
+    """A score from a survey, in seconds."""
     from jido.errors import ImageError
     from jido.methods.score_package import ScoreModel
     from jido.methods.score_survey import train_on_survey
@@ -255,7 +260,7 @@ def _surveyed(
     model = ScoreModel(
         features=known,
         ensemble=made.ensemble,
-        target=str(target),
+        target=target,
         level=made.transfer.level,
         half=made.half,
         config=settings.model_dump(mode="json"),

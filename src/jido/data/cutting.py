@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jido.data.pairing import pair_masks, require_paired
+from jido.data.pairing import pair_dates, pair_masks, require_paired
 from jido.data.sheets import Polygons, Sheet, Sieve, fitting, join_overlapping, look_at
 from jido.data.store import (
     IMAGES,
@@ -47,6 +47,7 @@ def cut_tiles(
     images: Sequence[str | Path],
     *,
     work: str | Path,
+    after: Sequence[str | Path] | None = None,
     masks: Sequence[str | Path] | None = None,
     labels: Labels | None = None,
     side: int = 256,
@@ -68,6 +69,8 @@ def cut_tiles(
         images: files, folders or archives (:func:`~jido.io.archives.list_images`).
         work: folder for ``images.npy``, ``masks.npy``, ``valid.npy`` (where something is missing),
             ``tiles.json`` and unpacked archives.
+        after: images of a second date, named like ``images`` and on their grids: bands ``NAME@1`` are
+            before, ``NAME@2`` after.
         masks: files, folders or archives of masks that are named like their images, or
         labels: polygons in any CRS; every class is target.
         side: of a tile in pixels, a multiple of 8.
@@ -90,6 +93,8 @@ def cut_tiles(
         raise ImageError(f"Tiles of {side} pixels cannot be cut: give a multiple of 8 such as --tile 256.")
     work = Path(work)
     inputs = {"images": input_state(images), "masks": input_state(masks or ())}
+    if after is not None:
+        inputs["after"] = input_state(after)
     inputs["groups"] = input_state([split_place(groups)[0]]) if groups else []
     options = {"side": side, "target": list(target), "groups": groups, "crs": crs, "skip_bad": skip_bad}
     key = cutting_key(inputs, **options, labels=labels_key(labels))
@@ -99,9 +104,11 @@ def cut_tiles(
     clear_leftovers(*places)
     sieve, values = Sieve(skip_bad=skip_bad), None if masks is None else MaskValues(target)
     with damage_is_an_error():
-        pairs = _pairs(list_images(images, work=work), masks, work, sieve)
+        items = list_images(images, work=work)
+        later = {} if after is None else _later(items, list_images(after, work=work), sieve)
+        pairs = _pairs([item for item in items if after is None or item.name in later], masks, work, sieve)
         column = image_column(groups, [item.name for item, _ in pairs]) if groups else {}
-        sheets = _looked_at(pairs, values, crs, sieve, progress)
+        sheets = _looked_at(pairs, later, values, crs, sieve, progress)
         named = [column.get(sheet.item.name, sheet.item.name) for sheet in sheets]
         group, notes = join_overlapping(sheets, named)
         truth = _Truth(
@@ -172,8 +179,17 @@ def _pairs(
     return [(item, mask.path) for item, mask in pairs]
 
 
+def _later(before: Sequence[Listed], after: Sequence[Listed], sieve: Sieve) -> dict[str, Path]:
+    """Name of an image -> the one of the second date."""
+    pairs, left = pair_dates(before, after)
+    if left:
+        require_paired(left, sieve)
+    return {item.name: other.path for item, other in pairs}
+
+
 def _looked_at(
     pairs: Sequence[tuple[Listed, Path | None]],
+    later: Mapping[str, Path],
     values: MaskValues | None,
     crs: str | None,
     sieve: Sieve,
@@ -183,7 +199,7 @@ def _looked_at(
     sheets = []
     for done, (item, mask) in enumerate(pairs, start=1):
         try:
-            sheet = look_at(item, mask, crs=crs, place_needed=values is None)
+            sheet = look_at(item, mask, after=later.get(item.name), crs=crs, place_needed=values is None)
             if values is not None and mask is not None:
                 values.add(mask)
             sheets.append(sheet)
@@ -218,7 +234,7 @@ def _cut(
         for number, sheet in enumerate(sheets):
             before = len(cuts)
             try:
-                with Scene([sheet.item.path], crs=crs, place_needed=False) as scene, truth.on(sheet) as look:
+                with Scene(sheet.paths, crs=crs, place_needed=False) as scene, truth.on(sheet) as look:
                     for window in windows[number]:
                         pixels = scene.pixels(window, scene.names)
                         known = np.isfinite(pixels).all(axis=0)
@@ -278,5 +294,5 @@ def _meaning(sheets: Sequence[Sheet], crs: str | None) -> dict[str, Any]:
     placed = [sheet for sheet in sheets if sheet.pixel_m is not None]
     if not placed:
         return {"pixel_m": None, "radiometry": None}
-    with Scene([placed[0].item.path], crs=crs) as scene:
+    with Scene(placed[0].paths, crs=crs) as scene:
         return {"pixel_m": placed[0].pixel_m, "radiometry": describe_scene(scene)}

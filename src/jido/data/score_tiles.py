@@ -9,15 +9,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import pyogrio
 import shapely
 from odc.geo import CRS
-from pyogrio.errors import DataLayerError, DataSourceError
 
 from jido.data.chip_reading import read_chips
 from jido.data.chips import Chips
@@ -25,6 +23,7 @@ from jido.data.sheets import Sieve
 from jido.data.tiles import batches
 from jido.errors import ImageError, LabelsError
 from jido.io import Progress
+from jido.io.tile_files import read_tile_table
 
 IMAGES, TABLE = "images", "tiles.gpkg"
 """What a folder of tiles holds."""
@@ -135,11 +134,7 @@ def read_tiles(
 
 def _with_table(chips: Chips, path: Path, sieve: Sieve) -> ScoreTiles:
     """Images of a folder of ours, in the order of its table."""
-    try:
-        frame = pyogrio.read_dataframe(path / TABLE)
-        told = pyogrio.read_info(path / TABLE, layer=0).get("layer_metadata") or {}
-    except (DataLayerError, DataSourceError) as err:
-        raise ImageError(f"{path / TABLE} is damaged or cut short: cut the tiles again.") from err
+    frame, kind = read_tile_table(path / TABLE)
     if lost := [name for name in COLUMNS if name not in frame.columns]:
         raise ImageError(f"{path / TABLE} has no column {lost[0]!r}: cut the tiles again.")
     place = {PurePosixPath(name).name: i for i, name in enumerate(chips.name.tolist())}
@@ -158,7 +153,7 @@ def _with_table(chips: Chips, path: Path, sieve: Sieve) -> ScoreTiles:
     outline = frame.geometry.to_numpy()
     unseen = Unseen(ids[~has].astype(object), outline[~has], coverage[~has], n[~has])
     named = replace(chips.subset(at[has]), name=ids[has].astype(str))
-    kind = told.get("KIND", f"cells of {path.name}")
+    kind = kind or f"cells of {path.name}"
     return ScoreTiles(named, outline[has], CRS(frame.crs), coverage[has], n[has], kind, unseen)
 
 
@@ -200,25 +195,7 @@ def _pixels_with_data(chips: Chips) -> np.ndarray:
     return np.concatenate([np.isfinite(chips.images[s]).any(1).sum((1, 2)) for s in some]).astype(float)
 
 
-# -- writing -----------------------------------------------------------------------------------
-
-
-def write_table(
-    columns: Mapping[str, np.ndarray], outline: np.ndarray, crs: CRS, path: Path, *, kind: str
-) -> None:
-    """Write the table of a folder of tiles.
-
-    Args:
-        columns: all of :data:`COLUMNS`, (n,) each.
-        outline: (n,) polygons.
-        crs: of the polygons.
-        path: the file.
-        kind: of the cells in words.
-    """
-    from geopandas import GeoDataFrame
-
-    frame = GeoDataFrame(columns, geometry=outline, crs=crs.to_wkt())
-    frame.to_file(path, driver="GPKG", layer="tiles", engine="pyogrio", layer_metadata={"KIND": kind})
+# -- names of files -----------------------------------------------------------------------------
 
 
 def tile_files(ids: Iterable[object]) -> list[str]:

@@ -38,6 +38,7 @@ class Sheet:
 
     Args:
         item: where it is.
+        after: the image of a second date, stacked on the first; ``None`` where there is one date.
         mask: its mask, ``None`` where polygons say what is target.
         geobox: its grid, without CRS where it has no place on Earth.
         bands: its bands.
@@ -46,11 +47,17 @@ class Sheet:
     """
 
     item: Listed
+    after: Path | None
     mask: Path | None
     geobox: GeoBox
     bands: tuple[Band, ...]
     dtype: str
     pixel_m: tuple[float, float] | None
+
+    @property
+    def paths(self) -> list[Path]:
+        """Of its dates, in order."""
+        return [self.item.path] if self.after is None else [self.item.path, self.after]
 
 
 class Sieve:
@@ -71,17 +78,20 @@ class Sieve:
         self.notes.append(f"Left out: {err}")
 
 
-def look_at(item: Listed, mask: Path | None, *, crs: str | None, place_needed: bool) -> Sheet:
+def look_at(
+    item: Listed, mask: Path | None, *, after: Path | None = None, crs: str | None, place_needed: bool
+) -> Sheet:
     """Open an image and its mask and see whether they fit each other.
 
     Raises:
         ImageError: when one of them cannot be read, or they are of other sizes or on other grids.
     """
-    with Scene([item.path], crs=crs, place_needed=place_needed) as scene:
+    paths = [item.path] if after is None else [item.path, after]
+    with Scene(paths, crs=crs, place_needed=place_needed) as scene:
         dtypes = {origin.dtype for origin in scene.origins()}
         box = scene.geobox
         pixel_m = None if box.crs is None else pixel_size_m(box)
-        sheet = Sheet(item, mask, box, scene.bands, min(dtypes) if len(dtypes) == 1 else "", pixel_m)
+        sheet = Sheet(item, after, mask, box, scene.bands, min(dtypes) if len(dtypes) == 1 else "", pixel_m)
     if mask is not None:
         with MaskFile(mask) as file:
             _require_one_grid(sheet, file)

@@ -12,7 +12,7 @@ from jido.geo.blocks import (
     neighbourhood_mean_sd,
 )
 from jido.geo.clean import drop_small, hysteresis
-from jido.geo.indices import INDICES, Index
+from jido.geo.indices import INDICES, SENTINEL_2_NM, Index, Wavelengths
 from jido.geo.lattice import Tile, lattice, scaled
 from jido.geo.objects import NO_CLASS, Objects, trace_objects
 from jido.geo.raster import Raster, Window, pixel_size_m, same_place
@@ -20,11 +20,13 @@ from jido.geo.raster import Raster, Window, pixel_size_m, same_place
 __all__ = [
     "INDICES",
     "NO_CLASS",
+    "SENTINEL_2_NM",
     "Band",
     "Index",
     "Objects",
     "Raster",
     "Tile",
+    "Wavelengths",
     "Window",
     "band_table",
     "block_mean_sd",

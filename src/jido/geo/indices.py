@@ -85,14 +85,71 @@ def awei_nsh(green: np.ndarray, nir: np.ndarray, swir16: np.ndarray, swir22: np.
     return 4 * (green - swir16) - (0.25 * nir + 2.75 * swir22)
 
 
-def _reflectance(name: str, *bands: np.ndarray) -> list[np.ndarray]:
+class Wavelengths(NamedTuple):
+    """Centres of bands of a platform of Sentinel-2 in nm."""
+
+    red: float
+    rededge075: float
+    nir: float
+    swir16: float
+
+
+SENTINEL_2_NM: dict[str, Wavelengths] = {
+    "S2A": Wavelengths(664.6, 740.5, 832.8, 1613.7),
+    "S2B": Wavelengths(665.0, 739.1, 833.0, 1610.4),
+}
+"""Platform -> centres of its bands, as in Biermann et al. 2020; rededge075: ESA, spectral responses."""
+
+
+def fdi(
+    nir: np.ndarray, rededge075: np.ndarray, swir16: np.ndarray, *, nm: Wavelengths = SENTINEL_2_NM["S2A"]
+) -> np.ndarray:
+    """Floating Debris Index: NIR above what red edge and SWIR let expect; needs reflectance, 0..1.
+
+    nir - R', R' = rededge075 + (swir16 - rededge075) (nir_nm - red_nm) / (swir16_nm - red_nm) x 10, with
+    the *red* wavelength though its band is not used. Biermann et al. 2020, doi 10.1038/s41598-020-62298-z.
+    Open water is near 0, floating matter above; foam is as high as debris, Sargassum higher. Thresholds do
+    not carry over to :func:`fdi_740`.
+
+    Args:
+        nir: B8.
+        rededge075: B6.
+        swir16: B11.
+        nm: of the platform, of :data:`SENTINEL_2_NM`.
+
+    Raises:
+        ImageError: when a number is far beyond reflectance.
+    """
+    return _above_line("FDI", nir, rededge075, swir16, (nm.nir - nm.red) / (nm.swir16 - nm.red) * 10)
+
+
+def fdi_740(
+    nir: np.ndarray, rededge075: np.ndarray, swir16: np.ndarray, *, nm: Wavelengths = SENTINEL_2_NM["S2A"]
+) -> np.ndarray:
+    """The form of :func:`fdi` in MARIDA's code: the wavelength of the red *edge* (740 nm) for that of red.
+
+    Kikaki et al. 2022, doi 10.1371/journal.pone.0262247. Lower than the paper's form on the same pixels.
+
+    Raises:
+        ImageError: when a number is far beyond reflectance.
+    """
+    factor = (nm.nir - nm.rededge075) / (nm.swir16 - nm.rededge075) * 10
+    return _above_line("FDI (740 nm)", nir, rededge075, swir16, factor)
+
+
+def _above_line(name: str, nir: np.ndarray, edge: np.ndarray, swir: np.ndarray, factor: float) -> np.ndarray:
+    nir, edge, swir = _reflectance(name, nir, edge, swir, instead="")
+    return np.asarray(nir - (edge + (swir - edge) * factor))
+
+
+def _reflectance(name: str, *bands: np.ndarray, instead: str = ", or take MNDWI") -> list[np.ndarray]:
     """Bands as floats. A sum with weights changes with the scale of its numbers, a ratio does not."""
     found = [_as_float(band) for band in bands]
     most = max((float(np.fmax.reduce(band, axis=None, initial=-np.inf)) for band in found), default=0.0)
     if most > MOST_REFLECTANCE:
         raise ImageError(
             f"{name} adds bands up, so it needs reflectance (0..1), but a number is {most:g}: divide by the "
-            "scale of the product (10,000 for Sentinel-2, offset taken off), or take MNDWI."
+            f"scale of the product (10,000 for Sentinel-2, offset taken off){instead}."
         )
     return found
 
@@ -112,4 +169,6 @@ INDICES: dict[str, Index] = {
     "bsi": Index(bsi, ("swir16", "red", "nir", "blue")),
     "awei_sh": Index(awei_sh, ("blue", "green", "nir", "swir16", "swir22")),
     "awei_nsh": Index(awei_nsh, ("green", "nir", "swir16", "swir22")),
+    "fdi": Index(fdi, ("nir", "rededge075", "swir16")),
+    "fdi_740": Index(fdi_740, ("nir", "rededge075", "swir16")),
 }

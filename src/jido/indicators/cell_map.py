@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 PLANES = ("value", "lower", "upper", "coverage", "n")
 RAMP = "viridis"
 """Colours that keep their order in grey and for the colour-blind (Smith and van der Walt 2015)."""
+
+BOTH_SIDES = "RdBu"
+"""Colours for what lies on both sides of a centre: red below, blue above (ColorBrewer, Harrower 2003)."""
 
 EMPTY = "#D9D9D9"
 SHOWN = (0.02, 0.98)
@@ -50,8 +54,13 @@ def cell_raster(table: IndicatorTable) -> Raster | None:
     return Raster(data, bands, GeoBox(shape, place, table.cells.crs))
 
 
-def write_map(table: IndicatorTable, stem: Path) -> list[Path]:
+def write_map(table: IndicatorTable, stem: Path, *, centre: float | None = None) -> list[Path]:
     """``STEM.tif`` with its colours in ``STEM.qml``; nothing when the cells are no grid.
+
+    Args:
+        table: by cell.
+        stem: path without suffix.
+        centre: value at which colours change side, 0 for a change; without it they run one way.
 
     Raises:
         OutputError: when the place cannot be written.
@@ -64,17 +73,25 @@ def write_map(table: IndicatorTable, stem: Path) -> list[Path]:
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
-    low, high = _limits(table.value)
-    at = np.linspace(0, 1, 9)
-    colours = {float(low + step * (high - low)): to_hex(colormaps[RAMP](step)) for step in at}
+    low, high = _limits(table.value, centre)
+    ramp, at = colormaps[_ramp(centre)], np.linspace(0, 1, 9)
+    colours = {float(low + step * (high - low)): to_hex(ramp(step)) for step in at}
     style = target.with_suffix(".qml")
     with replacing(style) as fresh:
         fresh.write_text(ramp_qml(colours, band=1), encoding="utf-8")
     return [target, style]
 
 
-def draw_table(table: IndicatorTable, target: Path) -> Path:
+def draw_table(table: IndicatorTable, target: Path, *, centre: float | None = None) -> Path:
     """A picture of a table: the value, and how uncertain it is; empty cells grey.
+
+    Of a table that claims no standard error but has bounds, the second panel shows half of what lies between
+    these.
+
+    Args:
+        table: by cell.
+        target: the file.
+        centre: as for :func:`write_map`.
 
     Raises:
         OutputError: when the place cannot be written.
@@ -86,26 +103,48 @@ def draw_table(table: IndicatorTable, target: Path) -> Path:
     unit = table.sheet.unit
     name = table.sheet.indicator
     said = name.lower().endswith(f"({unit.lower()})")  # green (share)
-    _draw(one, table, table.value, name if said else f"{name}, {unit}", RAMP)
-    half = table.se * ndtri((1 + table.sheet.level) / 2)  # not cut where a share ends
-    _draw(two, table, half, f"half the width of the {table.sheet.level:.0%} interval, {unit}", "cividis")
+    _draw(one, table, table.value, name if said else f"{name}, {unit}", _ramp(centre), centre)
+    half, what = _half_width(table)
+    _draw(two, table, half, f"half the width {what}, {unit}", "cividis")
     empty = int(table.empty.sum())
-    days = table.sheet.dates
-    when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}, {len(days)} dates"
     cells = f"{len(table.cells)} cells ({table.cells.kind}), {empty} empty (grey)"
-    figure.suptitle(f"{cells} · {when}", fontsize=10)
+    figure.suptitle(f"{cells} · {_when(table.sheet.dates)}", fontsize=10)
     return save(figure, target)
 
 
-def _limits(values: np.ndarray) -> tuple[float, float]:
+def _half_width(table: IndicatorTable) -> tuple[np.ndarray, str]:
+    """How uncertain each cell is (n,), and in words what that is."""
+    if not np.isfinite(table.se).any() and np.isfinite(table.upper - table.lower).any():
+        return (table.upper - table.lower) / 2, "between lower and upper (no standard error)"
+    half = table.se * ndtri((1 + table.sheet.level) / 2)  # not cut where a share ends
+    return half, f"of the {table.sheet.level:.0%} interval"
+
+
+def _when(days: Sequence[str]) -> str:
+    if not days:
+        return "day not known"
+    return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}, {len(days)} dates"
+
+
+def _ramp(centre: float | None) -> str:
+    return RAMP if centre is None else BOTH_SIDES
+
+
+def _limits(values: np.ndarray, centre: float | None = None) -> tuple[float, float]:
+    """Ends of the colours; as far below a centre as above it."""
     known = values[np.isfinite(values)]
     if not known.size:
-        return 0.0, 1.0
+        return (0.0, 1.0) if centre is None else (centre - 1, centre + 1)
     low, high = (float(limit) for limit in np.quantile(known, SHOWN))
+    if centre is not None:
+        reach = max(abs(low - centre), abs(high - centre))
+        low, high = centre - reach, centre + reach
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
-def _draw(axes: Axes, table: IndicatorTable, values: np.ndarray, title: str, ramp: str) -> None:
+def _draw(
+    axes: Axes, table: IndicatorTable, values: np.ndarray, title: str, ramp: str, centre: float | None = None
+) -> None:
     from matplotlib.collections import PathCollection
     from matplotlib.path import Path as Outline
 
@@ -115,7 +154,7 @@ def _draw(axes: Axes, table: IndicatorTable, values: np.ndarray, title: str, ram
         )
         for shape in table.cells.geometry
     ]
-    low, high = _limits(values)
+    low, high = _limits(values, centre)
     seen = np.isfinite(values)
     outlines = {kind: [p for p, v in zip(paths, seen, strict=True) if v == kind] for kind in (False, True)}
     axes.add_collection(PathCollection(outlines[False], color=EMPTY))

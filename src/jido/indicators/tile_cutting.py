@@ -10,25 +10,25 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import rasterio
 import shapely
 from affine import Affine
 from odc.geo import CRS, Geometry
 from odc.geo.crs import norm_crs_or_error
 from odc.geo.geobox import GeoBox
 
-from jido.data.score_tiles import IMAGES, TABLE, tile_files, write_table
+from jido.data.score_tiles import IMAGES, TABLE, tile_files
 from jido.errors import ImageError
 from jido.geo import Band, Window, pixel_size_m
 from jido.indicators.cells import Cells
 from jido.indicators.shares import Placed
 from jido.indicators.table import ROUNDING
-from jido.io import Progress, Scene, geotiff_profile, replacing
+from jido.io import Progress, Scene, replacing
 from jido.io.origin import Origin
 from jido.io.raster import NATIVE
+from jido.io.tile_files import nodata_values, write_tile, write_tile_table
 
 LEAST, MOST, STEP = 32, 512, 8
 """Side of a tile in pixels, where it is not given."""
@@ -58,6 +58,11 @@ class Mosaic(NamedTuple):
     dtype: str
     nodata: float | None
     tags: Mapping[str, str]
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """How tiles are written."""
+        return {"bands": self.bands, "dtype": self.dtype, "nodata": self.nodata, "tags": self.tags}
 
     def outlines(self, crs: CRS) -> np.ndarray:
         """Polygons of the pieces in some CRS, (n,)."""
@@ -107,14 +112,14 @@ def look_at_images(images: Sequence[Path], crs: str | None) -> Mosaic:
     origins: list[Origin] = []
     nodata: set[float | None] = set()
     for path in images:
-        with Scene([path], crs=crs) as scene, rasterio.open(path) as source:
+        with Scene([path], crs=crs) as scene:
             same = [_same_ground(grid, scene.geobox) for grid in grids]
             if not any(same):
                 pieces.append([])
                 grids.append(scene.geobox)
             pieces[same.index(True) if any(same) else -1].append(path)
             origins += scene.origins()
-            nodata |= set(source.nodatavals)
+        nodata |= set(nodata_values(path))
     dtypes = {one.dtype for one in origins}
     said = set.intersection(*(set(one.tags.items()) for one in origins))
     tags = dict(said) if "" not in dtypes else {}  # scaled numbers are others than those they speak of
@@ -274,7 +279,7 @@ def cut_tiles(
             pixels[:, share < HALF] = np.nan
             if coverage[i] >= min_coverage - ROUNDING and np.isfinite(pixels).any():
                 image[i] = files[i]
-                write_tile(pixels, box, fresh / IMAGES / files[i], mosaic)
+                write_tile(pixels, box, fresh / IMAGES / files[i], **mosaic.stored)
             if progress:
                 progress("cutting tiles", done, len(there))
         written = sum(name is not None for name in image)
@@ -284,7 +289,7 @@ def cut_tiles(
                 "--min-coverage, or choose smaller cells."
             )
         columns = {"id": cells.ids, "coverage": coverage, "n": n, "image": image}
-        write_table(columns, cells.geometry, cells.crs, fresh / TABLE, kind=cells.kind)
+        write_tile_table(columns, cells.geometry, cells.crs, fresh / TABLE, kind=cells.kind)
     return written
 
 
@@ -299,29 +304,3 @@ def _share(cell: Cells, box: GeoBox, *, square: bool) -> tuple[np.ndarray, float
     for row, start, stop, share in zip(found.run_row, found.start, found.stop, found.run_share, strict=True):
         plane[row, start:stop] = share
     return plane, float(placed.size[0])
-
-
-def write_tile(pixels: np.ndarray, geobox: GeoBox, path: Path, mosaic: Mosaic) -> None:
-    """Write a tile as a deflated GeoTIFF; whole numbers are rounded.
-
-    Args:
-        pixels: (C, S, S) float32, NaN = no data.
-        geobox: where it lies.
-        path: the file.
-        mosaic: says how numbers are stored.
-    """
-    seen, whole = np.isfinite(pixels), mosaic.dtype in NATIVE
-    if whole:
-        ends = np.iinfo(mosaic.dtype)
-        fitting = np.clip(np.rint(pixels), ends.min, ends.max)
-        pixels = np.where(seen, fitting, mosaic.nodata or 0).astype(mosaic.dtype)
-    profile = geotiff_profile(geobox, count=len(mosaic.bands), dtype=mosaic.dtype, nodata=np.nan)
-    profile |= {"nodata": mosaic.nodata if whole else np.nan, "tiled": False, "blockysize": geobox.shape.y}
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **profile) as sink:
-        sink.write(pixels)
-        sink.update_tags(**mosaic.tags)
-        for i, band in enumerate(mosaic.bands, start=1):
-            sink.set_band_description(i, band.name)
-            sink.set_band_unit(i, band.unit)
-        if whole and mosaic.nodata is None and not seen.all():
-            sink.write_mask(seen.any(axis=0))

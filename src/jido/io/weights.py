@@ -13,8 +13,11 @@ from jido.errors import JidoError, ModelError
 from jido.io.files import file_sha256
 from jido.io.package import first_line, read_config
 
-TRUSTED = ["sklearn.tree._tree.Tree"]
-"""Types beyond skops' own list that a forest needs. A constant: never read from the file itself."""
+TRUSTED = [
+    "sklearn.tree._tree.Tree",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+]
+"""Types beyond skops' own list that trees need: arrays alone. A constant: never read from the file itself."""
 
 ESTIMATOR, TENSORS = "model.skops", "model.safetensors"
 

@@ -43,7 +43,7 @@ from jido.maps.radiometry import require_radiometry
 from jido.maps.report import SIZE_NOT_CHECKED, map_report
 from jido.maps.run import LOG, Run, fingerprint, open_run, require_unchanged
 from jido.maps.tasks import NODATA, QUANTA, Done
-from jido.methods import Model
+from jido.methods import Model, NeedsReadying
 
 FILTER_ROWS = 256
 """Rows that go through the LCZ filter at a time."""
@@ -89,9 +89,12 @@ def require_fit(model: Model, scene: Scene) -> None:
     """Refuse a scene that the model was not made for.
 
     Raises:
-        ModelError: when bands are missing or pixels are of another size than in training.
+        ModelError: when bands are missing, pixels are of another size than in training, or the image has
+            to be made ready by a command of the model's own.
         ImageError: when the scene is smaller than one cell, or has no CRS and a size in metres is needed.
     """
+    if isinstance(model, NeedsReadying) and model.not_ready:
+        raise ModelError(model.not_ready)
     missing = [band.name for band in model.bands if band.name not in scene.names]
     if missing and spared(model, missing):
         LOG.warning("The map is made without %s, as the model can: it will be less sure.", ", ".join(missing))

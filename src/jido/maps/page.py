@@ -138,6 +138,12 @@ def _unsure(unsure: dict[str, float], *, of_cells: bool) -> str:
     start = "<h2>Unsure cells</h2><p>The band <code>abstain</code> is 1"
     if unsure["share"] == 1:
         return f"{start} everywhere. {on} more than {most} were wrong even of the surest {ones}.</p>"
+    if "trust" in unsure:
+        return (
+            f"{start} where the highest probability is below {unsure['below']:.2f}. In a new event, if it is "
+            f"like those held out, up to {most} of the others are wrong with a chance of {unsure['trust']:.0%}; "
+            f"among those held out {left} were left.</p>"
+        )
     return (
         f"{start} where the highest probability is below {unsure['below']:.2f}. {on} that leaves {left} "
         f"{of}, with an error of up to {most}; the threshold was chosen on the same {ones}, so for new "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,7 +15,12 @@ from jido.io import read_config
 from jido.io.package import ENCODER, SCORE
 from jido.labels import ClassScheme, Labels
 
-MODELS = {"forest": "jido.methods.forest:ForestModel", "net": "jido.methods.net:NetModel"}
+MODELS = {
+    "change": "jido.methods.change_trees:ChangeTrees",
+    "debris": "jido.methods.debris:DebrisModel",
+    "forest": "jido.methods.forest:ForestModel",
+    "net": "jido.methods.net:NetModel",
+}
 """Method name in a model package -> the class that loads it."""
 
 
@@ -69,6 +74,17 @@ class Model(Protocol):
     def batch(self) -> int: ...  # noqa: D102
 
     def predict(self, batch: np.ndarray) -> np.ndarray: ...  # noqa: D102
+
+
+@runtime_checkable
+class NeedsReadying(Protocol):
+    """A model whose image a command of its own checks and makes ready; the map engine maps none before.
+
+    ``not_ready`` says what is lacking and which command does it; it is empty once that is done.
+    """
+
+    @property
+    def not_ready(self) -> str: ...  # noqa: D102
 
 
 def load_model(folder: str | Path) -> Model:

@@ -184,7 +184,8 @@ class DistrictModel:
         fill: medians of the columns, for what a district of few tiles lacks, (P,).
         trees: the estimator of scikit-learn.
         reach: half the width of the interval of a new district.
-        evaluation: figures on held-out districts, floors, folds; JSON-ready.
+        evaluation: figures on held-out districts, floors, folds, and ``held_out``: district -> what trees
+            that had not seen it said of it; JSON-ready.
     """
 
     config: DistrictConfig
@@ -304,6 +305,7 @@ def train_districts(
         "districts": len(names),
         "groups": len(np.unique(group)),
         "tiles": len(known.features),
+        "held_out": dict(zip(names.tolist(), held.tolist(), strict=True)),
     }
     return DistrictModel(config, *_fit(known, config), _reach(np.abs(y - held), config.level), evaluation)
 

@@ -69,7 +69,7 @@ class NetConfig(BaseModel):
         (), description="what outputs after the first, the target, have learned: see jido.nets.heads"
     )
     combine: Combine = Field("union", description="how heads count")
-    views: bool = Field(False, description="mean over the 8 turned and mirrored windows, for patch nets")
+    views: bool = Field(False, description="mean over the 8 turned and mirrored images or windows")
     threshold: float = Field(0.5, gt=0, lt=1, description="score from which a pixel is target; becomes .5")
 
     @model_validator(mode="after")
@@ -233,9 +233,11 @@ class NetModel:
         with one_thread(), torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             if not self.config.views:
                 return self.probabilities(self._quick(images)).contiguous().numpy()
-            from jido.train import all_symmetries
+            from jido.train import all_symmetries, back_from_symmetries
 
             seen = [self.probabilities(self._quick(view)) for view in all_symmetries(images)]
+            if self.config.patch is None:
+                return back_from_symmetries(seen).mean(0).contiguous().numpy()
             return torch.stack(seen).mean(0).numpy()
 
     def probabilities(self, logits: Tensor) -> Tensor:

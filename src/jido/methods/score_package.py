@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jido.data.chips import Chips
+from jido.data.tiles import batches
 from jido.errors import ModelError
 from jido.io import TENSORS, Progress, file_sha256, json_text, load_tensors, replacing, write_tensors
 from jido.io.package import CARD, CONFIG, FORMAT, METRICS, SCORE, WIDTH, read_config, require_package_place
@@ -78,21 +79,34 @@ class ScoreModel:
         """Lowest and highest possible score."""
         return self.ensemble.bounds
 
-    def scores(self, chips: Chips, *, progress: Progress | None = None) -> Scores:
-        """Scores of tiles with their intervals.
+    def described(self, chips: Chips, *, progress: Progress | None = None) -> Iterator[np.ndarray]:
+        """Features (n, D) of tiles, :data:`AT_ONCE` after the other.
 
         Raises:
             ImageError: when the tiles have other bands, pixels of another size, or numbers that mean
                 something else.
         """
         self.features.require_fit(chips)
-        said = []
-        for start in range(0, len(chips), AT_ONCE):
-            some = chips.subset(np.arange(start, min(start + AT_ONCE, len(chips))))
-            said.append(self.ensemble.members(self.features.of(some)))
+        for some in batches(np.arange(len(chips)), AT_ONCE):
+            yield self.features.of(chips.subset(some))
             if progress:
-                progress("scoring tiles", min(start + AT_ONCE, len(chips)), len(chips))
-        members = np.concatenate(said, axis=1)
+                progress("scoring tiles", int(some[-1]) + 1, len(chips))
+
+    def scores(
+        self, chips: Chips, *, features: np.ndarray | None = None, progress: Progress | None = None
+    ) -> Scores:
+        """Scores of tiles with their intervals.
+
+        Args:
+            chips: the tiles.
+            features: what :meth:`described` says of them, where that is known.
+            progress: told the tiles.
+
+        Raises:
+            ImageError: as :meth:`described`.
+        """
+        parts = self.described(chips, progress=progress) if features is None else (features,)
+        members = np.concatenate([self.ensemble.members(part) for part in parts], axis=1)
         mean, lower, upper, _ = member_interval(members, level=self.level, bounds=self.bounds)
         if self.half is not None:
             lower, upper = (np.clip(mean + sign * self.half, *self.bounds) for sign in (-1, 1))

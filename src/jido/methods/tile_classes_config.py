@@ -22,7 +22,7 @@ from jido.methods.settings import read_settings
 class TileClassesConfig(BaseModel):
     """Settings; weights of the mean teacher are those of Ahn et al. 2023 (s41467-023-42122-8).
 
-    600 labelled and 644 other tiles of 256 x 256 pixels: 5 minutes on one core of a laptop for seeing all of
+    600 labelled and 643 other tiles of 256 x 256 pixels: 5 minutes on one core of a laptop for seeing all of
     them four times, and 5 seconds for each training.
     """
 

@@ -30,6 +30,8 @@ NETS = {
     "baseline": "jido.nets.scene:BaselineNet",
     "encoder": "jido.nets.encoders:EncoderNet",
     "tile": "jido.nets.tile:TileNet",
+    "change_unet": "jido.nets.change:ChangeUNet",
+    "change_patch": "jido.nets.change:ChangePatchNet",
 }
 """Name in a config -> the class of the net."""
 

@@ -1,4 +1,4 @@
-"""Figures from confusion matrices, and intervals that respect groups."""
+"""Figures from confusion matrices, and intervals that respect groups; all else is imported from its file."""
 
 from jido.stats.abstention import accept_threshold
 from jido.stats.calibration import calibration, reliability

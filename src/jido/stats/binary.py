@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from jido.errors import JidoError
+from jido.stats.confusion import f1_per_class
 from jido.stats.intervals import Figure, bootstrap_figures
 
 BINS = 1000
@@ -134,3 +136,86 @@ def best_threshold(histogram: np.ndarray, *, recall: float | None = None) -> flo
     iou = tp / (target + fp)
     best = np.flatnonzero(iou == iou.max())  # a plateau: its middle is the safest
     return float(steps[best[len(best) // 2]])
+
+
+# -- before and after --------------------------------------------------------------------------
+
+
+def xview2_score(building: np.ndarray, damage: np.ndarray) -> np.ndarray:
+    """Score of the xView2 challenge: .3 F1 of buildings + .7 harmonic mean of the F1s of four damage classes.
+
+    Gupta et al. 2019, arXiv 1911.09296. The challenge adds 1e-6 to each damage F1 before it takes the
+    harmonic mean; here nothing is added, and the mean is 0 where one of them is 0. A class that is neither
+    true nor predicted has no F1 and NaN makes the score NaN: a place without minor damage cannot be scored.
+
+    Args:
+        building: (..., 4) true positives, false positives, false negatives, true negatives of pixels.
+        damage: (..., 4, 4) counts of pixels of true buildings, truth in rows: none, minor, major, destroyed.
+
+    Returns:
+        (...) 0..1.
+    """
+    tp, fp, fn, _ = np.moveaxis(np.asarray(building, dtype=np.float64), -1, 0)
+    f1 = f1_per_class(np.asarray(damage, dtype=np.float64))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        localised = 2 * tp / (2 * tp + fp + fn)
+        harmonic = f1.shape[-1] / (1 / f1).sum(axis=-1)
+    return 0.3 * localised + 0.7 * harmonic
+
+
+def cell_shares(
+    plane: np.ndarray, side: int, *, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means over squares of an image without a place, from the upper left corner; the last ones may be cut.
+
+    Args:
+        plane: (Y, X) share or probability of each pixel, NaN = not seen.
+        side: of a cell in pixels.
+        weights: (Y, X) what a pixel counts, such as the share of it that is built; at least 0.
+
+    Returns:
+        Mean (R, C), NaN where nothing was seen or nothing counts; the share of the weight of the cell that
+        was seen (0 where it has none); and the number of pixels seen, counted by their weight.
+
+    Raises:
+        JidoError: when the side is no whole number above 0 or the weights do not fit.
+    """
+    if int(side) != side or side < 1:
+        raise JidoError(f"A cell is a whole number of pixels wide, 1 or more, not {side}.")
+    plane = np.asarray(plane, dtype=np.float64)
+    weight = np.ones(plane.shape) if weights is None else np.asarray(weights, dtype=np.float64)
+    if weight.shape != plane.shape or plane.ndim != 2 or not (weight >= 0).all():
+        raise JidoError(
+            f"Weights of shape {weight.shape} do not fit a map of {plane.shape}: one of at least 0 a pixel."
+        )
+    starts = [np.arange(0, length, int(side)) for length in plane.shape]
+    seen = np.isfinite(plane)
+    whole, known, total = (
+        np.add.reduceat(np.add.reduceat(part, starts[0], axis=0), starts[1], axis=1)
+        for part in (weight, weight * seen, weight * np.where(seen, plane, 0))
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.where(known > 0, total / known, np.nan)
+        return mean, np.where(whole > 0, known / whole, 0), known
+
+
+def cell_truth(mask: np.ndarray, side: int, *, least: float, weights: np.ndarray | None = None) -> np.ndarray:
+    """Whether each square of an image counts as flooded (damaged): its share of the target is >= ``least``.
+
+    Args:
+        mask: (Y, X) of 0 and 1, or of probabilities; NaN = not known.
+        side: of a cell in pixels.
+        least: share above 0, up to 1; it decides what a figure per cell means, so it is always stated.
+        weights: as :func:`cell_shares`.
+
+    Returns:
+        int8 (R, C): 1, 0, or -1 where nothing is known, as :func:`~jido.stats.confusion.confusion` takes it.
+
+    Raises:
+        JidoError: also when ``least`` is no such share.
+    """
+    if not 0 < least <= 1:
+        raise JidoError(f"A cell counts from a share above 0 and up to 1, not {least:g}.")
+    share = cell_shares(mask, side, weights=weights)[0]
+    found = np.where(share >= least - 1e-9, 1, 0)
+    return np.where(np.isnan(share), -1, found).astype(np.int8)

@@ -18,6 +18,7 @@ NAMES = {
     "fn_tp": "FN / TP",
     "fp_tp": "FP / TP",
     "pr_auc": "Area under precision and recall",
+    "cell_f1": "F1 of cells",
 }
 
 

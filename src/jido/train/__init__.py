@@ -1,6 +1,12 @@
 """Training: one plain loop, its checkpoints, optimisers, and augmentation of whole batches."""
 
-from jido.train.augment import PaperViews, all_symmetries, dihedral, turned_and_shifted
+from jido.train.augment import (
+    PaperViews,
+    all_symmetries,
+    back_from_symmetries,
+    dihedral,
+    turned_and_shifted,
+)
 from jido.train.loop import Learner, seeded, train
 from jido.train.muon import Muon, muon_and_adamw
 from jido.train.schedule import cosine, restarts, triangle
@@ -12,6 +18,7 @@ __all__ = [
     "PaperViews",
     "ViewSettings",
     "all_symmetries",
+    "back_from_symmetries",
     "cosine",
     "dihedral",
     "muon_and_adamw",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -51,6 +53,16 @@ def all_symmetries(images: Tensor) -> list[Tensor]:
     """The 8 turned and mirrored views of images (B, C, S, S)."""
     turned = [images.rot90(quarter, (2, 3)) for quarter in range(4)]
     return [view for one in turned for view in (one, one.flip(3))]
+
+
+def back_from_symmetries(views: Sequence[Tensor]) -> Tensor:
+    """Maps (8, B, K, H, W) turned back: the first of them, whatever view it was made from.
+
+    Args:
+        views: maps of the views of :func:`all_symmetries`, in their order.
+    """
+    back = [view.flip(3) if place % 2 else view for place, view in enumerate(views)]
+    return torch.stack([one.rot90(-(place // 2), (2, 3)) for place, one in enumerate(back)])
 
 
 class PaperViews:

@@ -7,7 +7,7 @@ Three parts:
 - cases: simulated events (fields of water; false alarms and misses in clumps, as many as is drawn for the
   event), some held out, one new: coverage of the 95 % intervals of its cells and of its total.
 - floods: events of the simulator; boosting on the bands of before, after and their difference learns from
-  five of them, the others are held out; each in turn is the new one.
+  some of them, the others are held out; each in turn is the new one.
 - unsure: held-out groups of very different difficulty, then new ones: what share of answers is wrong under
   the promise by group and under three bounds of the mean; and the same on the floods, 200 resplits.
 """
@@ -31,9 +31,13 @@ from jido.stats.abstention import BOUNDS, group_accept_threshold, group_error, m
 from jido.stats.binary import cell_shares
 from jido.stats.event_shares import fit_event_shares
 
-PRESETS = {"smoke": (4, 8, 2), "cpu": (200, 25, 200), "full": (1000, 65, 1000)}  # cases, floods, resplits
+PRESETS = {  # cases, floods, of these to learn from, resplits
+    "smoke": (2, 4, 1, 1),
+    "cpu": (200, 25, 5, 200),
+    "full": (1000, 65, 5, 1000),
+}
 HELD_OUT = (3, 6, 12, 20)
-TAUGHT, SIDE = 5, 16
+SIDE = 16
 Pair = tuple[np.ndarray, np.ndarray]
 ERROR, TRUST = 0.05, 0.9
 
@@ -89,8 +93,8 @@ def cases(count: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def floods(count: int) -> list[Pair]:
-    """Probability and truth (Y, X) of simulated floods that boosting has not seen."""
+def floods(count: int, learned: int) -> list[Pair]:
+    """Probability and truth (Y, X) of simulated floods; boosting has learned from the first ones alone."""
     taught: list[Pair] = []
     found = []
     model = HistGradientBoostingClassifier(max_iter=60, random_state=0)
@@ -98,10 +102,10 @@ def floods(count: int) -> list[Pair]:
         flood = simulate_flood(seed, cells=32)
         one, two = flood.before.data, flood.after.data
         x, y = np.concatenate([one, two, two - one]).reshape(3 * len(one), -1).T, flood.flooded.ravel()
-        if seed < TAUGHT:
+        if seed < learned:
             chosen = np.random.default_rng(seed).choice(len(y), 6000, replace=False)
             taught.append((x[chosen], y[chosen]))
-            if seed == TAUGHT - 1:
+            if seed == learned - 1:
                 model.fit(*map(np.concatenate, zip(*taught, strict=True)))
         else:
             found.append((model.predict_proba(x)[:, 1].reshape(flood.flooded.shape), flood.flooded))
@@ -171,8 +175,8 @@ def main() -> None:
     parser.add_argument("--preset", choices=PRESETS, default="cpu")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    count, events, resplits = PRESETS[args.preset]
-    start, maps = time.process_time(), floods(events)
+    count, events, learned, resplits = PRESETS[args.preset]
+    start, maps = time.process_time(), floods(events, learned)
     cells = [(cell_shares(p, SIDE)[0], cell_shares(t, SIDE)[0]) for p, t in maps]
     others = [cells[:k] + cells[k + 1 :] for k in range(len(cells))]
     left = pd.DataFrame([judged(known, new) for known, new in zip(others, cells, strict=True)])

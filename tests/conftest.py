@@ -194,3 +194,26 @@ def refused(jido: Callable[..., Run], out: Path) -> Refused:
         assert held(out) == before
 
     return check
+
+
+@pytest.fixture(scope="session")
+def floods(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Files of simulated floods (``flood_files.Floods``); nobody changes them."""
+    from flood_files import write_floods
+
+    return write_floods(tmp_path_factory.mktemp("floods"))
+
+
+@pytest.fixture(scope="session")
+def flood_model(floods: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
+    """A model package of four floods, judged by event, and what its training said; nobody changes it."""
+    folder = tmp_path_factory.mktemp("flood_model") / "pkg"
+    return folder, said_by(*floods.training, "--groups", f"{floods.events}:event", "-o", folder, "--json")
+
+
+@pytest.fixture(scope="session")
+def flood_map(floods: Any, flood_model: tuple[Path, Run], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """All that can be asked of a pair with a place: the folder of the files, and what was said."""
+    from flood_files import map_flood
+
+    return map_flood(floods, flood_model[0], tmp_path_factory.mktemp("flood_map"))

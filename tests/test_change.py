@@ -31,8 +31,8 @@ from jido.train import all_symmetries, back_from_symmetries  # noqa: E402
 SIDE = 32
 SCHEME = binary_scheme("flooded")
 QUICK = ChangeConfig(
-    trees=20, pixels=5000, radii=(2,), epochs=20, learning_rate=0.01, width=8, depth=2, batch=2, views=False, cell=8, patch=16,
-    mixed=0.0,
+    trees=20, pixels=5000, radii=(2,), epochs=20, learning_rate=0.01, width=8, depth=2, batch=2, cell=8,
+    patch=16, mixed=0.0,
 )  # fmt: skip
 GREEN, NIR = (Band(name, common_name=name, unit="reflectance") for name in ("green", "nir"))
 
@@ -140,7 +140,7 @@ def test_an_index_tells_water_and_backscatter_is_averaged_as_power():
     # 24 pixels of .01 and one of 1 in the square of 5 x 5: 10 log10(1.24 / 25) = -13.05
     assert water_signal(radar, (Band("VV@2"),))[4, 4] == pytest.approx(13.05, abs=0.01)
     with pytest.raises(
-        ModelError, match="An index of water needs green and infrared, or VV, but the bands are red"
+        ImageError, match="An index of water needs green and infrared, or VV, but the bands are red"
     ):
         water_signal(image, (Band("red@1", common_name="red"), Band("blue@1", common_name="blue")))
 
@@ -148,7 +148,7 @@ def test_an_index_tells_water_and_backscatter_is_averaged_as_power():
 def test_an_index_refuses_pictures_of_a_screen():
     tiles = world(2, 1)
     stretched = replace(tiles, images=(tiles.images * 255).astype(np.uint8))
-    with pytest.raises(ModelError, match="stretched for a screen: an index needs reflectance"):
+    with pytest.raises(ImageError, match="stretched for a screen: an index needs reflectance"):
         fit_change(stretched, np.arange(2), ChangeConfig(method="index"), scheme=SCHEME)
 
 

@@ -353,7 +353,7 @@ def test_what_is_not_known_is_said(model, tmp_path):
 
 
 def test_no_map_before_correction_satellite_and_land_are_seen_to(model, tmp_path):
-    says = "correction and satellite are checked and land is left out: use jido indicator debris IMAGE --model"
+    says = "satellite are checked and land is left out: use jido indicator debris IMAGE --model"
     with Scene([on_disk(tmp_path, "S2A_rhorc.tif")]) as scene:
         checked, _ = model_for(model, scene)
         as_loaded = open_sea(model, scene).model  # land is left out, but nobody asked for the correction

@@ -131,10 +131,10 @@ def test_sums_by_event_give_what_cells_give():
     assert sums.own_variance(each, np.zeros((3, 3, 3))) == pytest.approx(by_hand)
 
 
-@pytest.mark.parametrize("events", [4, 8, 15])
+@pytest.mark.parametrize("events", [4, 15])
 def test_intervals_hold_in_an_event_nobody_has_seen(events):
     inside, totals = [], []
-    for seed in range(25):
+    for seed in range(16):
         rng = np.random.default_rng([seed, events])
         p, t, event = drawn(rng, events + 1)
         shares = fit_event_shares(p[:-1].ravel(), t[:-1].ravel(), event[:-1].ravel())

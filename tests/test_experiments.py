@@ -122,6 +122,23 @@ def test_learning_without_labels_is_judged_on_files_of_so2sats_layout(tmp_path):
     assert (tmp_path / "smoke/so2sat miniature.png").exists()
 
 
+MARIDA = HONG_KONG.with_name("marine_debris")
+
+
+@pytest.mark.skipif(not MARIDA.exists(), reason=f"needs the real data in {MARIDA.parent.name}/{MARIDA.name}")
+def test_debris_is_told_from_other_matter_in_scenes_that_no_model_has_seen(tmp_path):
+    options = ("--preset", "smoke", "--seeds", "0", "--json", "--data", MARIDA, "--out", tmp_path)
+    found = json.loads(run("debris", *options))
+    f1 = {row["method"]: float(row["macro-F1"].split()[0]) for row in found["debris"]}
+    assert f1["ours: logistic, 11 bands + indices"] > 0.85
+    assert max(f1[name] for name in f1 if name.startswith("naive Bayes")) < 0.80
+    assert [row["folds (ours, first seed)"] for row in found["splits"]][-1] == "rows at random, LEAKS"
+    assert all(0 <= float(row["scenes that keep to it"]) <= 1 for row in found["promises"])
+    assert all("OPTIMISTIC" in next(iter(row)) for row in found["pixels"])
+    kept = [json.loads(row)["key"] for row in (tmp_path / "smoke/held_out.jsonl").read_text().splitlines()]
+    assert len(kept) == len(set(kept)) == 12  # ours on scenes kept whole serves two tables
+
+
 SISCORE = HONG_KONG.with_name("siscore")
 
 
@@ -141,3 +158,21 @@ def test_classes_of_tiles_are_judged_beside_their_floor_on_the_same_folds(tmp_pa
         assert row["accuracy"] == pytest.approx(sum(row["right"]) / 60)
     assert rows[0]["accuracy"] > 0.55  # of the most frequent class
     assert len((tmp_path / "smoke/rows.jsonl").read_text().splitlines()) == len(rows)
+
+
+OMBRIA = HONG_KONG.with_name("flood_ombria")
+
+
+@pytest.mark.skipif(not OMBRIA.exists(), reason=f"needs the real data in {OMBRIA.parent.name}/{OMBRIA.name}")
+def test_floods_are_judged_on_pairs_and_on_events_that_were_left_out(tmp_path):
+    pytest.importorskip("torch")
+    options = ("--preset", "smoke", "--seeds", "0", "--json", "--data", OMBRIA.parent, "--out", tmp_path)
+    found = json.loads(run("flood", *options, "--parts", "ombria,blocks,damage"))
+    assert {row["arm"] for row in found["ombria"]} >= {"pixels, both", "net, after", "net for cells, both"}
+    for row in found["ombria"] + found["blocks"]:
+        if "IoU" in row:
+            assert row["F1"] == pytest.approx(2 * row["IoU"] / (1 + row["IoU"]))
+            assert row["IoU"] <= row["mean IoU"] <= (row["IoU"] + 1) / 2
+    [halves, other] = found["damage"]
+    assert "IoU" in halves
+    assert 0 <= other["called damaged"] < 0.5  # nothing there is

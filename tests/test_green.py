@@ -449,7 +449,7 @@ def test_bounds_without_a_standard_error_are_drawn_as_half_their_width(some_date
     for low, high in ((lower, upper), (none, none)):
         draw_table(replace(table, se=none, lower=low, upper=high), tmp_path / "bounds.png")
     bounds, nothing = (figure.axes[1] for figure in figures)
-    assert bounds.get_title() == "half the width between lower and upper (no standard error), share"
+    assert bounds.get_title() == "half of upper - lower (no standard error), share"
     np.testing.assert_allclose(bounds.collections[1].get_array(), [0.05, 0.2, 0])  # the fourth cell is grey
     assert nothing.get_title() == "half the width of the 95% interval, share"
     assert [text.get_text() for text in nothing.texts] == ["none claimed"]

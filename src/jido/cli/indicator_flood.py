@@ -39,6 +39,17 @@ class ValueChoice(StrEnum):
     hectares = "hectares"
 
 
+UNKNOWN = (
+    "Nobody says which event each pair is of (--groups): figures may be too good, and maps get no intervals."
+)
+PROMISED = (
+    "In a new event at most {aimed_error:.0%} of the sure pixels are wrong, with a chance of {trust:.0%}; "
+    "{rest:.0%} of the pixels are sure."
+)
+NOTHING_PROMISED = (
+    "Nothing can be promised of the pixels of a new event (it takes 9 events or more): maps never say unsure."
+)
+
 VECTORS = {".gpkg", ".geojson", ".json", ".shp", ".kml", ".kmz", ".parquet", ".csv"}
 """Ends of files of polygons; anything else holds masks."""
 
@@ -138,33 +149,51 @@ def flood(
 
     if (model is None) == (labels is None):
         raise ModelError("Give --model to make a map and a table, or --labels to train a model: one of them.")
-    if labels is not None:
-        given = {"method": method.value if method else None, "folds": folds, "cell": pixels}
+    learned = {"method": method.value if method else None, "folds": folds}
+    laid = {"buildings": buildings, "population": population, "districts": districts}
+    if model is None:
+        _leave_out(laid | {"clouds": clouds, "dates": dates, "cells": cells, "zoom": zoom}, goes="model")
         _train(
             before, after, output, labels, target=tuple(target or ()), name=name, groups=groups,
             config=config, preset=preset.value, seed=seed, tile=tile, crs=crs, skip_bad=skip_bad,
             restart=restart, json=json, quiet=quiet,
-            given={key: value for key, value in given.items() if value is not None},
+            given={key: value for key, value in (learned | {"cell": pixels}).items() if value is not None},
         )  # fmt: skip
-    if model is None:
         return
-    place = {"cells": cells, "id_field": id_field, "grid": grid, "grid_crs": grid_crs, "zoom": zoom}
-    further = {
-        "buildings": buildings, "population": population, "top": top, "districts": districts,
-        "district_id": district_id, "value": value.value, "min_coverage": min_coverage, "pixels": pixels,
+    _leave_out(learned | {"target": target, "groups": groups, "config": config}, goes="labels")
+    place = {
+        "cells": cells, "id_field": id_field, "grid": grid, "grid_crs": grid_crs, "zoom": zoom,
+        "resample": resample.value if resample else None,
+    }  # fmt: skip
+    further = laid | {
+        "top": top, "district_id": district_id, "value": value.value, "min_coverage": min_coverage,
+        "pixels": pixels,
     }  # fmt: skip
     days = [day.strip() for day in dates.split(",")] if dates else []
     map_pair(
-        before, after, output, model, clouds=clouds, days=days, crs=crs, resample=resample, convert=convert,
-        restart=restart, place=place, further=further, seed=seed, json=json, quiet=quiet,
+        before, after, output, model, clouds=clouds, days=days, crs=crs, convert=convert, restart=restart,
+        place=place, further=further, seed=seed, json=json, quiet=quiet,
     )  # fmt: skip
+
+
+def _leave_out(options: dict[str, Any], *, goes: str) -> None:
+    """Refuse options that the other use of the command would take.
+
+    Raises:
+        ModelError: naming the first.
+    """
+    from jido.errors import ModelError
+
+    for name, given in options.items():
+        if given is not None:
+            raise ModelError(f"--{name} goes with --{goes}: leave it out.")
 
 
 def _train(
     before: Path,
     after: Path,
     output: Path,
-    labels: Path,
+    labels: Path | None,
     *,
     target: tuple[str, ...],
     name: str,
@@ -184,34 +213,55 @@ def _train(
     from jido.io import require_package_place, working_folder
     from jido.io.vectors import read_labels
     from jido.labels import binary_scheme
-    from jido.methods.change import train_change
+    from jido.methods.change import require_cells, train_change
     from jido.methods.change_config import load_change_config
-    from jido.stats.words import NAMES, text
 
     require_package_place(output)
     settings = load_change_config(config, preset=preset, seed=seed, **given)
+    require_cells(settings, tile)
     scheme = binary_scheme(name)
-    polygons = labels.suffix.lower() in VECTORS
-    shapes = read_labels(labels, scheme=scheme, crs=crs, one_class=True) if polygons else None
+    polygons = labels is not None and labels.suffix.lower() in VECTORS
+    shapes = read_labels(labels, scheme=scheme, crs=crs, one_class=True) if labels and polygons else None
     with working_folder(output, restart=restart) as work, progress_bar(quiet=quiet or json) as progress:
+        _require_order(before, after, work)
         tiles = cut_tiles(
-            [before], after=[after], work=work, masks=None if shapes else [labels], labels=shapes, side=tile,
-            target=target, groups=groups, crs=crs, skip_bad=skip_bad, progress=progress,
+            [before], after=[after], work=work, masks=None if shapes else [labels] if labels else None,
+            labels=shapes, side=tile, target=target, groups=groups, crs=crs, skip_bad=skip_bad,
+            progress=progress,
         )  # fmt: skip
         for line in tiles.notes:
             note(line, quiet=quiet)
-        if groups is None:
-            note("Nobody says which event each pair is of (--groups): figures will be too good.", quiet=quiet)
+        if groups is None and settings.folds:
+            note(UNKNOWN, quiet=quiet)
         made = train_change(tiles, settings, scheme=scheme, known=groups is not None, progress=progress)
         made.save(output)
-    evaluation = made.evaluation
+    _told(made.evaluation, output, settings.method, json=json)
+
+
+def _require_order(before: Path, after: Path, work: Path) -> None:
+    """Refuse pairs whose names say that they are the other way round."""
+    from jido.data.pairing import pair_dates
+    from jido.indicators.flood_scene import require_order
+    from jido.io.archives import list_images
+
+    for one, two in pair_dates(list_images([before], work=work), list_images([after], work=work))[0]:
+        require_order(one.path, two.path)
+
+
+def _told(evaluation: dict[str, Any], output: Path, method: str, *, json: bool) -> None:
+    """What events held out have said."""
+    from jido.maps.report import statement
+    from jido.stats.words import NAMES, text
+
     if json:
-        told = ("metrics", "folds", "groups", "threshold", "seconds")
-        print_json({"model": str(output), **{key: evaluation[key] for key in told if key in evaluation}})
+        told = ("metrics", "folds", "groups", "threshold", "unsure", "seconds")
+        facts = {key: evaluation[key] for key in told if key in evaluation}
+        print_json({"model": str(output), "metrics": {}, **facts})
         return
-    if "metrics" in evaluation:
-        kind, number = evaluation["folds"]["kind"], evaluation["groups"]
-        print(f"Judged on {evaluation['judged_on']}, {number} groups, {kind}.")
+    print(statement(evaluation))
+    if evaluation:
         rows = [[NAMES.get(key, key), text(figure)] for key, figure in evaluation["metrics"].items()]
-        print_table(["held out [95 % interval]", settings.method], rows)
+        print_table(["held out [95 % interval]", method], rows)
+        unsure = evaluation.get("unsure")
+        print(PROMISED.format(**unsure, rest=1 - unsure["share"]) if unsure else NOTHING_PROMISED)
     print(f"Model package: {output}")

@@ -43,9 +43,9 @@ WAVELENGTHS_NM: dict[str, tuple[float, ...]] = {
     "S2A": (442.7, 492.4, 559.8, 664.6, 704.1, 740.5, 782.8, 832.8, 864.7, 1613.7, 2202.4),
     "S2B": (442.3, 492.1, 559.0, 665.0, 703.8, 739.1, 779.7, 833.0, 864.0, 1610.4, 2185.7),
 }
-"""Centres of BANDS on the two satellites: S2A as in the table of bands; S2B as Google Earth Engine lists them.
+"""Centres of BANDS: S2A as in the table of bands, S2B as Google Earth Engine lists them.
 
-Other tables have 0.1 nm less in B01, B04 and B08 of S2B: they are means over detectors, rounded.
+Other tables have 0.1 nm less in B01, B04 and B08 of S2B.
 """
 
 # One row per surface: reflectance in % of BANDS, S2A, after the correction for Rayleigh scattering; of matter

@@ -105,7 +105,7 @@ def draw_table(table: IndicatorTable, target: Path, *, centre: float | None = No
     said = name.lower().endswith(f"({unit.lower()})")  # green (share)
     _draw(one, table, table.value, name if said else f"{name}, {unit}", _ramp(centre), centre)
     half, what = _half_width(table)
-    _draw(two, table, half, f"half the width {what}, {unit}", "cividis")
+    _draw(two, table, half, f"half {what}, {unit}", "cividis")
     empty = int(table.empty.sum())
     cells = f"{len(table.cells)} cells ({table.cells.kind}), {empty} empty (grey)"
     figure.suptitle(f"{cells} · {_when(table.sheet.dates)}", fontsize=10)
@@ -115,9 +115,9 @@ def draw_table(table: IndicatorTable, target: Path, *, centre: float | None = No
 def _half_width(table: IndicatorTable) -> tuple[np.ndarray, str]:
     """How uncertain each cell is (n,), and in words what that is."""
     if not np.isfinite(table.se).any() and np.isfinite(table.upper - table.lower).any():
-        return (table.upper - table.lower) / 2, "between lower and upper (no standard error)"
+        return (table.upper - table.lower) / 2, "of upper - lower (no standard error)"
     half = table.se * ndtri((1 + table.sheet.level) / 2)  # not cut where a share ends
-    return half, f"of the {table.sheet.level:.0%} interval"
+    return half, f"the width of the {table.sheet.level:.0%} interval"
 
 
 def _when(days: Sequence[str]) -> str:
@@ -139,7 +139,9 @@ def _limits(values: np.ndarray, centre: float | None = None) -> tuple[float, flo
     if centre is not None:
         reach = max(abs(low - centre), abs(high - centre))
         low, high = centre - reach, centre + reach
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
+    if high > low:
+        return low, high
+    return (low, low + 1) if centre is None else (low - 0.5, low + 0.5)
 
 
 def _draw(

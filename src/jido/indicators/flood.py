@@ -9,13 +9,13 @@ per cell too: damaged or not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, Protocol
 
 import numpy as np
 from odc.geo.geobox import GeoBox
+from scipy.special import stdtrit
 
 from jido.errors import ImageError, JidoError
 from jido.geo import Raster, Window, same_place
@@ -25,8 +25,6 @@ from jido.indicators.shares import Placed, cell_sums
 from jido.indicators.sheet import MethodSheet
 from jido.indicators.table import ROUNDING, IndicatorTable
 from jido.io import Progress
-from jido.io.cell_table import write_rows
-from jido.stats.binary import cell_shares
 from jido.stats.event_shares import EventShares
 
 Value = Literal["share", "hectares"]
@@ -93,6 +91,18 @@ def counted(plane: np.ndarray, threshold: float | None) -> np.ndarray:
     return np.where(np.isnan(plane), np.nan, plane >= threshold)
 
 
+def built_shares(plane: np.ndarray) -> np.ndarray:
+    """Share of each pixel that is built, float64; what has no data is not built.
+
+    Raises:
+        ImageError: when one is no share.
+    """
+    built = np.nan_to_num(np.asarray(plane, dtype=np.float64))
+    if (off := (built < 0) | (built > 1 + ROUNDING)).any():
+        raise ImageError(f"A pixel is built to {built[off][0]:g}: give shares 0 to 1, or a mask of 0 and 1.")
+    return built
+
+
 def flood_table(
     target: Image,
     cells: Cells,
@@ -104,6 +114,7 @@ def flood_table(
     min_coverage: float = 0.5,
     level: float = 0.95,
     dates: Sequence[str] = (),
+    bands: Sequence[str] = ("target",),
     correction: str = "unknown",
     indicator: str = "",
     model: str = "unknown",
@@ -122,6 +133,7 @@ def flood_table(
         min_coverage: share of the cell (of its buildings) that has to be seen.
         level: of the intervals.
         dates: of the images, ISO, the one before the event first.
+        bands: of the images, for the method sheet.
         correction: of the images, for the method sheet.
         indicator: its name; ``flooded ground`` or ``damaged buildings`` without.
         model: name of the package.
@@ -142,14 +154,22 @@ def flood_table(
     figures, common = (p, none, none, none), none
     if shares is not None:
         figures, common = shares.interval(p, n, level=level), shares.common_se(p)
-    scale = weight / HECTARE_M2 if value == "hectares" else np.ones(len(cells))
-    columns = {"mapped": p, "common_se": common * scale, "weight_m2": weight}
-    of = "ground" if buildings is None else "buildings"
-    sheet = _sheet(cells, shares, of, value, threshold, min_coverage, level, tuple(dates), correction, model)
-    sheet = replace(sheet, indicator=indicator or sheet.indicator)
-    v, lower, upper, se = (part * scale for part in figures)
-    bounds = (0.0, 1.0) if value == "share" else (0.0, np.inf)
-    return IndicatorTable(cells, v, lower, upper, se, coverage, n, sheet, bounds, columns)
+    columns = {"mapped": p, "common_se": common, "weight_m2": weight}
+    sheet = flood_sheet(
+        cells.kind, shares, threshold, buildings=buildings is not None, min_coverage=min_coverage,
+        level=level, dates=dates, bands=bands, correction=correction, indicator=indicator, model=model,
+    )  # fmt: skip
+    table = IndicatorTable(cells, *figures, coverage, n, sheet, (0.0, 1.0), columns)
+    return in_hectares(table) if value == "hectares" else table
+
+
+def in_hectares(table: IndicatorTable) -> IndicatorTable:
+    """A table of shares of :func:`flood_table` as hectares of what they are shares of."""
+    sheet, columns = replace(table.sheet, unit="ha"), dict(table.columns)
+    scale = columns["weight_m2"] / HECTARE_M2
+    columns["common_se"] = columns["common_se"] * scale
+    parts = {name: getattr(table, name) * scale for name in ("value", "lower", "upper", "se")}
+    return replace(table, sheet=sheet, bounds=(0.0, np.inf), columns=columns, **parts)
 
 
 def _mapped(
@@ -170,11 +190,7 @@ def _mapped(
         says = counted(target.read(window).data[0], threshold)
         if buildings is None:
             return [says]
-        built = np.nan_to_num(buildings.read(window).data[0].astype(np.float64))
-        if built.min() < 0 or built.max() > 1 + ROUNDING:
-            raise ImageError(
-                f"A pixel is built to {built.max():g}: give shares 0 to 1, or a mask of 0 and 1."
-            )
+        built = built_shares(buildings.read(window).data[0])
         known = np.isfinite(says)
         return [np.where(known, says * built, np.nan), built * known, built]
 
@@ -190,19 +206,22 @@ def _mapped(
     return np.where(seen > 0, share, np.nan), coverage, n, whole
 
 
-def _sheet(
-    cells: Cells,
+def flood_sheet(
+    kind: str,
     shares: EventShares | None,
-    of: str,
-    value: str,
     threshold: float | None,
+    *,
+    buildings: bool,
     min_coverage: float,
     level: float,
-    dates: tuple[str, ...],
-    correction: str,
-    model: str,
+    dates: Sequence[str] = (),
+    bands: Sequence[str] = ("target",),
+    correction: str = "unknown",
+    indicator: str = "",
+    model: str = "unknown",
 ) -> MethodSheet:
-    what = {"ground": "flooded ground", "buildings": "damaged buildings"}[of]
+    """How shares were measured: arguments as those of :func:`flood_table`; ``kind`` of the cells."""
+    of = "buildings" if buildings else "ground"
     pixel = (
         "mean probability" if threshold is None else f"share of pixels with a probability >= {threshold:g}"
     )
@@ -222,16 +241,16 @@ def _sheet(
         limits = shares.limits(level)
         numbers = {"events": shares.events, "held-out cells": shares.cells}
     return MethodSheet(
-        indicator=what,
-        formula=formula + (" (weighted by what is built of each pixel)" if of == "buildings" else ""),
+        indicator=indicator or {"ground": "flooded ground", "buildings": "damaged buildings"}[of],
+        formula=formula + (" (weighted by what is built of each pixel)" if buildings else ""),
         source=SOURCE,
-        unit="ha" if value == "hectares" else f"share of the {of}",
-        bands=("target",),
+        unit=f"share of the {of}",
+        bands=tuple(bands),
         correction=correction,
-        dates=dates,
+        dates=tuple(dates),
         nodata_rule=NOT_SEEN,
         error_model=error,
-        cells=cells.kind,
+        cells=kind,
         min_coverage=min_coverage,
         level=level,
         limits=(
@@ -247,7 +266,8 @@ def flood_of(table: IndicatorTable, districts: Cells, shares: EventShares | None
 
     What the event errs is common to all cells, so the interval does not shrink as with independent cells:
     one correlation of errors stands for all pairs, that which gives the sum over all cells the error of
-    :meth:`~jido.stats.event_shares.EventShares.total`.
+    :meth:`~jido.stats.event_shares.EventShares.total`. The interval is as wide as there: Student's t of the
+    held-out events, which are few, stretched as their sums asked for.
 
     Args:
         table: of :func:`flood_table`.
@@ -269,81 +289,14 @@ def flood_of(table: IndicatorTable, districts: Cells, shares: EventShares | None
         weight_name="hectares of what the share is of",
         total=hectares,
     )
-    return replace(made, sheet=replace(made.sheet, dependence=f"{made.sheet.dependence} ({COMMON})"))
+    made = replace(made, sheet=replace(made.sheet, dependence=f"{made.sheet.dependence} ({COMMON})"))
+    return made if shares is None else _as_of_an_event(made, shares, hectares=hectares)
 
 
-# -- images without a place on Earth -----------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class PixelCells:
-    """Squares of an image that has no place; arrays (R, C), the upper left cell first.
-
-    Args:
-        value: share flooded (damaged); NaN = empty.
-        lower: of the interval; NaN where none is claimed.
-        upper: of the interval.
-        coverage: share of the cell (of its buildings) that was seen.
-        n: pixels seen, counted by what is built of them where shares are of buildings.
-        mapped: the share that the map says.
-        side: of a cell in pixels.
-    """
-
-    value: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-    coverage: np.ndarray
-    n: np.ndarray
-    mapped: np.ndarray
-    side: int
-
-    def rows(self, *, name: str = "") -> list[Mapping[str, object]]:
-        """A row per cell: id ``NAME/r3c12``, row, col, value, lower, upper, coverage, n, mapped."""
-        columns = ("value", "lower", "upper", "coverage", "n", "mapped")
-        before = f"{name}/" if name else ""
-        return [
-            {"id": f"{before}r{r}c{c}", "row": r, "col": c}
-            | {column: float(getattr(self, column)[r, c]) for column in columns}
-            for r, c in np.ndindex(*self.value.shape)
-        ]
-
-    def write(self, path: str | Path, *, name: str = "") -> Path:
-        """The rows as CSV; what is NaN is left empty.
-
-        Raises:
-            OutputError: when the place cannot be written.
-        """
-        return write_rows(self.rows(name=name), Path(path))
-
-
-def pixel_cells(
-    plane: np.ndarray,
-    side: int,
-    *,
-    shares: EventShares | None = None,
-    buildings: np.ndarray | None = None,
-    threshold: float | None = None,
-    min_coverage: float = 0.5,
-    level: float = 0.95,
-) -> PixelCells:
-    """As :func:`flood_table` for squares of ``side`` pixels of an image without a place.
-
-    Args:
-        plane: (Y, X) probability or class 0/1 of the target; NaN = not seen.
-        side: of a cell in pixels; those at the right and lower edge may be cut.
-        shares: what held-out events say of cells; no interval is claimed without.
-        buildings: (Y, X) share of each pixel that is built.
-        threshold: as :func:`require_fit`.
-        min_coverage: share of the cell (of its buildings) that has to be seen.
-        level: of the intervals.
-
-    Raises:
-        JidoError: when something does not fit.
-    """
-    says = counted(plane, require_fit(shares, threshold))
-    p, coverage, n = cell_shares(says, side, weights=buildings)
-    p = np.where(coverage < min_coverage - ROUNDING, np.nan, np.clip(p, 0, 1))
-    value, lower, upper = p, np.full(p.shape, np.nan), np.full(p.shape, np.nan)
-    if shares is not None:
-        value, lower, upper, _ = shares.interval(p, n, level=level)
-    return PixelCells(value, lower, upper, coverage, n, p, int(side))
+def _as_of_an_event(made: IndicatorTable, shares: EventShares, *, hectares: bool) -> IndicatorTable:
+    """Intervals of sums over a new event, cut where they end."""
+    level = made.sheet.level
+    half = made.se * float(stdtrit(shares.freedom, (1 + level) / 2)) * shares.stretch[str(float(level))][3]
+    top = made.columns["weight"] if hectares else np.ones(len(made.cells))
+    lower, upper = (np.clip(made.value + sign * half, 0, top) for sign in (-1, 1))
+    return replace(made, lower=lower, upper=upper, bounds=(0.0, np.inf) if hectares else (0.0, 1.0))

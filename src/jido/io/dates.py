@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
 import rasterio
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from jido.errors import ImageError
 
@@ -24,8 +25,10 @@ def image_day(path: Path) -> str:
     if found := day_in(path.name):
         return found
     try:
-        with rasterio.open(path) as source:
-            tags: Mapping[str, str] = source.tags()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a picture has days too
+            with rasterio.open(path) as source:
+                tags: Mapping[str, str] = source.tags()
     except RasterioError:
         return ""  # whoever opens it says what is wrong
     return next(

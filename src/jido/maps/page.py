@@ -140,9 +140,9 @@ def _unsure(unsure: dict[str, float], *, of_cells: bool) -> str:
         return f"{start} everywhere. {on} more than {most} were wrong even of the surest {ones}.</p>"
     if "trust" in unsure:
         return (
-            f"{start} where the highest probability is below {unsure['below']:.2f}. In a new event, if it is "
-            f"like those held out, up to {most} of the others are wrong with a chance of {unsure['trust']:.0%}; "
-            f"among those held out {left} were left.</p>"
+            f"{start} where the highest probability is below {unsure['below']:.2f}. With a chance of "
+            f"{unsure['trust']:.0%} at most {most} of the others are wrong in a new event like those held "
+            f"out; among these {left} were left.</p>"
         )
     return (
         f"{start} where the highest probability is below {unsure['below']:.2f}. {on} that leaves {left} "

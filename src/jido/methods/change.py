@@ -9,22 +9,22 @@ model of the maps then learns from all events.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from jido.data.tiles import Tiles
-from jido.errors import FoldsError, LabelsError
-from jido.geo import block_sum
+from jido.errors import FoldsError, ImageError, LabelsError, ModelError
+from jido.geo import Band, block_sum
 from jido.io import Progress
 from jido.labels import ClassScheme, Folds, binary_scheme, group_kfold
 from jido.methods.change_config import ChangeConfig
 from jido.methods.change_net import ChangeTraining
 from jido.methods.change_trees import ChangeTrees, fit_trees
 from jido.methods.judging import ACCEPTED_ERROR
-from jido.methods.net import NetModel
+from jido.methods.net import NetModel, require_stride
 from jido.stats.abstention import group_accept_threshold
 from jido.stats.binary import (
     BINS,
@@ -137,6 +137,15 @@ def judge_change(
     return HeldOut(said.astype(np.float32), truth, tiles.group[which], max(config.cell // side, 1))
 
 
+def two_dates(bands: Sequence[Band]) -> bool:
+    """Whether bands are those of one date, ``NAME@1``, and then the same of another, ``NAME@2``."""
+    stems, dates = (
+        zip(*(band.name.rpartition("@")[::2] for band in bands), strict=True) if bands else ((), ())
+    )
+    half = len(stems) // 2
+    return half > 0 and stems[:half] == stems[half:] and dates == ("1",) * half + ("2",) * half
+
+
 def event_folds(tiles: Tiles, config: ChangeConfig) -> Folds:
     """Folds that keep every event whole; each event is in as many as there are, up to the number asked for.
 
@@ -173,9 +182,16 @@ def train_change(
     Raises:
         LabelsError: when there is no target.
         FoldsError: when there is one event only.
-        ModelError: when the bands do not suit the method.
+        ImageError: when the bands of both dates differ, or do not suit the method.
+        ModelError: when cells do not fit the tiles.
     """
     begun = time.perf_counter()
+    if not two_dates(tiles.bands):
+        raise ImageError(
+            f"The images before and after have other bands ({', '.join(band.name for band in tiles.bands)} "
+            "together): give the same bands of both dates, in the same order."
+        )
+    require_cells(config, tiles.side)
     scheme = scheme or (tiles.labels.scheme if tiles.labels else binary_scheme("flooded"))
     if not (tiles.shares() > 0).any():
         raise LabelsError("No tile has any target: give masks of what is looked for.")
@@ -193,6 +209,20 @@ def train_change(
         settings = model.config.model_copy(update={"threshold": threshold})
         return replace(model, config=settings, evaluation=evaluation, abstain_below=below)
     return replace(model, threshold=threshold, evaluation=evaluation, abstain_below=below)
+
+
+def require_cells(config: ChangeConfig, side: int) -> None:
+    """Refuse cells that do not fit tiles of ``side`` pixels, or the windows of a net for cells.
+
+    Raises:
+        ModelError: when they do not.
+    """
+    if config.cell > side:
+        raise ModelError(
+            f"Cells of {config.cell} pixels do not fit tiles of {side}: give fewer with --pixels."
+        )
+    if config.method == "cells":
+        require_stride(config.patch, config.cell)
 
 
 def held_out(
@@ -216,7 +246,8 @@ def held_out(
 def told(held: HeldOut, folds: Folds, config: ChangeConfig, *, known: bool = True) -> dict[str, Any]:
     """All that held-out events say: figures, threshold, shares of cells, confidence; JSON-ready.
 
-    With too few events to promise anything of a new one (9) the map never says "unsure".
+    With too few events to promise anything of a new one (9), or where nobody knows the events, the map never
+    says "unsure".
 
     Threshold and figures come from the same events: one number chosen from thousands of pixels.
     """
@@ -249,12 +280,12 @@ def told(held: HeldOut, folds: Folds, config: ChangeConfig, *, known: bool = Tru
         "metrics": metrics,
         "folds": {**folds.to_dict(), "kind": kind, "leaks": not known},
         "groups": len(np.unique(held.event)),
-        "judged_on": f"{folds.k} folds of events",
+        "judged_on": f"{folds.k} folds of {'events' if known else 'images'}",
         "tiles": {"the folds, and for the map": len(held.event)},
         "threshold": threshold,
         "judged_cells": {"side": held.cell, "least": config.least},
         "event_shares": shares.to_dict(),
-        **({"unsure": promised} if kept else {}),
+        **({"unsure": promised} if kept and known else {}),
     }
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from jido.data.tiles import Tiles
-from jido.errors import ModelError
+from jido.errors import ImageError, ModelError
 from jido.geo import INDICES, Band, neighbourhood_mean_sd
 from jido.geo.radiometry import Radiometry
 from jido.io import ESTIMATOR, Package, Sample, load_estimator, package_id, write_estimator
@@ -39,11 +39,11 @@ def change_features(image: np.ndarray, bands: Sequence[Band], config: ChangeConf
     """Features (F, H, W) float32 of an image (2 B, H, W), those before, then those after; NaN = no data.
 
     ``boosting``: the bands of each date, after less before, then mean and standard deviation of each band
-    over the squares of ``2 radius + 1`` pixels. ``index``: that of
-    :func:`water_signal` of each date, after less before. With ``dates`` of ``after`` only those of the second date.
+    over the squares of ``2 radius + 1`` pixels. ``index``: :func:`water_signal` of each date, after less
+    before. With ``dates`` of ``after`` only those of the second date.
 
     Raises:
-        ModelError: for ``index``, when no band tells water.
+        ImageError: for ``index``, when no band tells water.
     """
     before, after = np.split(image, 2)
     planes = [after] if config.dates == "after" else [before, after]
@@ -64,7 +64,7 @@ def water_signal(image: np.ndarray, bands: Sequence[Band]) -> np.ndarray:
         bands: of that date.
 
     Raises:
-        ModelError: when there is neither.
+        ImageError: when there is neither.
     """
     place = {band.common_name: i for i, band in enumerate(bands) if band.common_name}
     for name in ("mndwi", "ndwi"):
@@ -76,7 +76,7 @@ def water_signal(image: np.ndarray, bands: Sequence[Band]) -> np.ndarray:
         power, _ = neighbourhood_mean_sd(np.power(10, image[radar[0]] / 10), SMOOTHED)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(power > 0, -10 * np.log10(power), np.nan)
-    raise ModelError(
+    raise ImageError(
         f"An index of water needs green and infrared, or VV, but the bands are "
         f"{', '.join(band.name.partition('@')[0] for band in bands)}: take --method boosting."
     )
@@ -88,14 +88,15 @@ def fit_trees(
     """Trees from some pixels of the tiles at the places ``train``, as many of each tile.
 
     Raises:
-        ModelError: when the pixels are all target, or none is; for an index, when images have 8-bit numbers,
-            which are stretched for a screen and no reflectance.
+        ModelError: when the pixels are all target, or none is.
+        ImageError: for an index, when images have 8-bit numbers, which are stretched for a screen and no
+            reflectance, or no band tells water.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.tree import DecisionTreeClassifier
 
     if config.method == "index" and tiles.images.dtype == np.uint8:
-        raise ModelError(
+        raise ImageError(
             "The images have 8-bit numbers, stretched for a screen: an index needs reflectance or decibels, "
             "so take --method boosting, or the original images."
         )

@@ -273,6 +273,8 @@ def test_a_net_for_cells_maps_and_tells_of_buildings(
         "-o",
         tmp_path / "f.csv",
         "--json",
+        "--truth",
+        floods.truth,
     )
     run = jido("indicator", "flood", *floods.new, *words)
     assert run.code == 0, run.err
@@ -283,3 +285,15 @@ def test_a_net_for_cells_maps_and_tells_of_buildings(
     assert column(tmp_path / "f.csv", "weight_m2").sum() == pytest.approx(built, rel=0.01)
     with rasterio.open(tmp_path / "f.map.tif") as source:
         assert source.shape == (10, 10)  # of 16 x 16 pixels
+    with Image.open(tmp_path / "f.change.png") as with_truth:  # five panels, not four
+        assert with_truth.width > 3.5 * with_truth.height
+
+
+def test_a_truth_of_another_size_is_refused(
+    refused: Refused, floods: Floods, package: Path, out: Path, tmp_path: Path
+):
+    mask = tmp_path / "small.png"
+    Image.fromarray(np.pad(np.full((4, 4), 255, np.uint8), 2)).save(mask)
+    command = ("indicator", "flood", *floods.new, "--model", package, "--truth", mask, "-o", out / "f")
+    refused(*command, says=("small.png has 8 x 8 pixels, the images 160 x 160",))
+    refused(*command[:-4], "--target", "3", "-o", out / "f", says=("--target goes with --labels",))

@@ -115,6 +115,10 @@ def flood(
             "--clouds", help="SCL, QA_PIXEL or a mask (not 0 = hidden) on the same grid.", metavar="RASTER"
         ),
     ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option("--truth", help="Mask of what is true, for a panel of the picture.", metavar="RASTER"),
+    ] = None,
     dates: Annotated[
         str | None,
         typer.Option("--dates", help="Days of both images, BEFORE,AFTER; else from names and tags."),
@@ -150,7 +154,7 @@ def flood(
     if (model is None) == (labels is None):
         raise ModelError("Give --model to make a map and a table, or --labels to train a model: one of them.")
     learned = {"method": method.value if method else None, "folds": folds}
-    laid = {"buildings": buildings, "population": population, "districts": districts}
+    laid = {"buildings": buildings, "population": population, "districts": districts, "truth": truth}
     if model is None:
         _leave_out(laid | {"clouds": clouds, "dates": dates, "cells": cells, "zoom": zoom}, goes="model")
         _train(
@@ -160,14 +164,15 @@ def flood(
             given={key: value for key, value in (learned | {"cell": pixels}).items() if value is not None},
         )  # fmt: skip
         return
-    _leave_out(learned | {"target": target, "groups": groups, "config": config}, goes="labels")
+    unused = {"groups": groups, "config": config} | ({} if truth else {"target": target})
+    _leave_out(learned | unused, goes="labels")
     place = {
         "cells": cells, "id_field": id_field, "grid": grid, "grid_crs": grid_crs, "zoom": zoom,
         "resample": resample.value if resample else None,
     }  # fmt: skip
     further = laid | {
         "top": top, "district_id": district_id, "value": value.value, "min_coverage": min_coverage,
-        "pixels": pixels,
+        "pixels": pixels, "target": tuple(target or ()),
     }  # fmt: skip
     days = [day.strip() for day in dates.split(",")] if dates else []
     map_pair(

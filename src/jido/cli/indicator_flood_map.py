@@ -53,6 +53,7 @@ class _Asked:
     hectares: bool = False
     pixels: int = 16
     seed: int = 0
+    truth: np.ndarray | None = None
 
 
 def map_pair(
@@ -105,7 +106,7 @@ def map_pair(
     _report(model.scheme.labels[1], facts, files, notes, json=json, quiet=quiet)
 
 
-_FILES = ("buildings", "population", "districts")
+_FILES = ("buildings", "population", "districts", "truth")
 
 
 def _refuse(output: Path, stem: Path, inputs: list[Path | None]) -> None:
@@ -144,7 +145,7 @@ def _opened(
 ) -> _Asked:
     """Cells, districts, buildings and people."""
     from jido.errors import ImageError
-    from jido.indicators.flood_scene import Coarse, numbers_of, shares_of, why_no_interval
+    from jido.indicators.flood_scene import Coarse, numbers_of, shares_of, true_mask, why_no_interval
     from jido.io import Scene
 
     shares, name = shares_of(model), model.scheme.labels[1]
@@ -163,6 +164,8 @@ def _opened(
         )
         built = Coarse(opened, model.stride) if model.stride > 1 else opened
     common = {"shown": shown, "buildings": built, "top": further["top"], "seed": seed}
+    if further["truth"]:
+        common["truth"] = true_mask(further["truth"], further["target"], scene)
     if scene.geobox.crs is None:
         given = [f"--{key}" for key in ("population", "districts") if further[key]]
         given += [f"--{key.replace('_', '-')}" for key in ("cells", "grid_crs", "zoom") if place[key]]
@@ -226,7 +229,8 @@ def _written(
             facts, files = _by_pixels(found, fresh, stem.name, asked, name)
         else:
             facts, files = _by_cells(found, scene, fresh, asked, asked.cells, name, progress)
-        files.append(draw_map(scene, found, fresh.with_name(f"{stem.name}{PICTURE}"), title=title))
+        picture = fresh.with_name(f"{stem.name}{PICTURE}")
+        files.append(draw_map(scene, found, picture, title=title, truth=asked.truth))
     files = beside(output, files)
     return {"table": str(files[0]), **facts}, files
 

@@ -17,6 +17,7 @@ from jido.indicators.flood_figures import draw_change
 from jido.io import Progress, Scene, describe_scene
 from jido.io.clouds import cloudy
 from jido.io.dates import day_in, image_day, image_days
+from jido.io.masks import MaskFile, MaskValues
 from jido.labels import ClassScheme
 from jido.maps import map_scene
 from jido.methods import Model
@@ -206,6 +207,31 @@ def map_change(
     return map_scene(
         model, scene, path, probabilities=True, convert=convert, restart=restart, progress=progress
     ).path
+
+
+def true_mask(path: Path, target: Sequence[str], scene: Scene) -> np.ndarray:
+    """What is true, bool (Y, X), of a mask on the grid of the images.
+
+    Args:
+        path: two values or colours, or what ``target`` names of more.
+        target: as for training.
+        scene: the images.
+
+    Raises:
+        ImageError: when the mask has another size.
+        LabelsError: when nobody knows what of it is the target.
+    """
+    values = MaskValues(target)
+    values.add(path)
+    said = values.target()
+    with MaskFile(path, by_value=said.by_value) as file:
+        height, width = (int(side) for side in scene.geobox.shape)
+        if file.shape != (height, width):
+            raise ImageError(
+                f"{path} has {file.shape[1]} x {file.shape[0]} pixels, the images {width} x {height}: give a "
+                "mask on their grid."
+            )
+        return file.read((slice(0, height), slice(0, width)), said)
 
 
 def draw_map(

@@ -9,7 +9,7 @@ model of the maps then learns from all events.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from jido.io import Progress
 from jido.labels import ClassScheme, Folds, binary_scheme, group_kfold
 from jido.methods.change_config import ChangeConfig
 from jido.methods.change_net import ChangeTraining
-from jido.methods.change_trees import ChangeTrees, fit_trees
+from jido.methods.change_trees import ChangeTrees, fit_trees, moved
 from jido.methods.judging import ACCEPTED_ERROR
 from jido.methods.net import NetModel, require_stride
 from jido.stats.abstention import group_accept_threshold
@@ -43,9 +43,6 @@ TRUST = 0.9
 NEIGHBOURS = 4
 """Cells along a side of the squares that tell how far neighbours err alike."""
 
-Predict = Callable[[np.ndarray], np.ndarray]
-"""Image (C, S, S) with NaN = no data -> score of the target: (S, S), or one for each cell."""
-
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
@@ -62,10 +59,6 @@ class HeldOut:
     truth: np.ndarray
     event: np.ndarray
     cell: int
-
-    def threshold(self, least: float) -> float:
-        """Score from which on a pixel or cell counts, chosen for the best IoU."""
-        return best_threshold(self.histograms(least).sum(0))
 
     def histograms(self, least: float) -> np.ndarray:
         """Histograms (E, 2, BINS) of scores by event; ``least``: share from which a cell counts."""
@@ -269,9 +262,9 @@ def told(held: HeldOut, folds: Folds, config: ChangeConfig, *, known: bool = Tru
     )
     seen = np.isfinite(held.score)
     of = np.broadcast_to(held.event[:, None, None], seen.shape)[seen]
-    moved = _moved(held.score[seen], threshold)
+    on_map = moved(held.score[seen], threshold)
     below, kept = group_accept_threshold(
-        np.maximum(moved, 1 - moved), (moved >= 0.5) == (held.truth[seen] >= config.least), of,
+        np.maximum(on_map, 1 - on_map), (on_map >= 0.5) == (held.truth[seen] >= config.least), of,
         error=ACCEPTED_ERROR, trust=TRUST,
     )  # fmt: skip
     promised = {"below": below, "share": 1 - kept, "aimed_error": ACCEPTED_ERROR, "trust": TRUST}
@@ -307,8 +300,3 @@ def cell_f1(
 def _f1(iou: Any) -> float | None:
     """F1 = 2 IoU / (1 + IoU), which keeps order, so ends of an interval too."""
     return None if iou is None else float(2 * iou / (1 + iou))
-
-
-def _moved(score: np.ndarray, threshold: float) -> np.ndarray:
-    up, down = score * (1 - threshold), (1 - score) * threshold
-    return up / (up + down)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -213,13 +213,3 @@ def _swapped(images: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple
     for part in (images, targets):
         part[..., y : y + height, x : x + width] = part[other][..., y : y + height, x : x + width]
     return images, targets
-
-
-def padded_scores(model: NetModel, image: np.ndarray) -> np.ndarray:
-    """Probability (H, W) or one per cell of an image (C, H, W); what lies outside it has no data."""
-    rim = model.halo
-    wide = np.pad(image, ((0, 0), (rim, rim), (rim, rim)), constant_values=np.nan)
-    return model.predict(wide[None])[0, 1]
-
-
-Fit = Callable[[np.ndarray, int], Callable[[np.ndarray], np.ndarray]]

@@ -137,10 +137,15 @@ def _drawn(tiles: Tiles, train: np.ndarray, config: ChangeConfig) -> tuple[np.nd
     return np.concatenate(features), np.concatenate(truth)
 
 
+def moved(score: np.ndarray, threshold: float) -> np.ndarray:
+    """Scores 0..1 with their odds divided by those of the threshold, which so becomes .5."""
+    up, down = score * (1 - threshold), (1 - score) * threshold
+    return up / (up + down)
+
+
 def two_planes(score: np.ndarray, threshold: float) -> np.ndarray:
     """Probabilities (2, H, W) float32 of background and target; the threshold becomes .5."""
-    up, down = score * (1 - threshold), (1 - score) * threshold
-    target = (up / (up + down)).astype(np.float32)
+    target = moved(score, threshold).astype(np.float32)
     return np.stack([1 - target, target])
 
 

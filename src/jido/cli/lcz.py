@@ -22,6 +22,7 @@ from jido.cli.console import (
 from jido.cli.lcz_pretrain import pretrain
 from jido.cli.options import (
     ClassField,
+    Config,
     Crs,
     GroupField,
     Images,
@@ -65,9 +66,7 @@ def train(
     leaky: Annotated[
         bool, typer.Option("--leaky", help="Also print the (too good) figure of a random pixel split.")
     ] = False,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="TOML file with settings of the method.")
-    ] = None,
+    config: Config = None,
     preset: Preset = PresetChoice.cpu,
     seed: Seed = 0,
     crs: Crs = None,

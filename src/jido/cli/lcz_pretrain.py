@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from jido.cli.console import note, print_json, progress_bar
-from jido.cli.options import Crs, Images, JsonFlag, Preset, PresetChoice, Quiet, Resample, Restart, Seed
+from jido.cli.options import (
+    Config,
+    Crs,
+    Images,
+    JsonFlag,
+    Preset,
+    PresetChoice,
+    Quiet,
+    Resample,
+    Restart,
+    Seed,
+)
 
 HDF5 = (".h5", ".hdf5")
 """How names of files of patches end."""
@@ -41,9 +52,7 @@ def pretrain(
     windows: Annotated[
         int | None, typer.Option("--windows", min=1, help="Drawn from the images; the preset's without.")
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="TOML file with settings of the method.")
-    ] = None,
+    config: Config = None,
     restart: Restart = False,
     preset: Preset = PresetChoice.cpu,
     seed: Seed = 0,

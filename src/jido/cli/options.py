@@ -12,6 +12,9 @@ Images = Annotated[list[Path], typer.Argument(help="Image files, stacked in this
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of every random draw.")]
+OwnSeed = Annotated[int | None, typer.Option("--seed", min=0, help="Of every draw; 0 without it.")]
+Config = Annotated[Path | None, typer.Option("--config", help="TOML file with settings of the method.")]
+SkipBadTiles = Annotated[bool, typer.Option("--skip-bad", help="Leave out damaged tiles, and say so.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Discard what a run that was cut off has done.")]
 Crs = Annotated[
     str | None, typer.Option("--crs", help="CRS of files that carry none, EPSG:32649.", metavar="CRS")

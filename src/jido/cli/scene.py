@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jido.cli.console import naming, note, print_json, print_table, progress_bar, refuse_to_overwrite
-from jido.cli.options import JsonFlag, Preset, PresetChoice, Quiet, Restart
+from jido.cli.options import Config, JsonFlag, Preset, PresetChoice, Quiet, Restart
 
 if TYPE_CHECKING:
     from jido.data.chips import Chips
@@ -67,9 +67,7 @@ def train(
         int | None,
         typer.Option("--stride", min=1, help="Pixels between windows of a map; half an image without it."),
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="TOML file with settings of the method.")
-    ] = None,
+    config: Config = None,
     figures: Annotated[
         Path | None, typer.Option("--figures", help="Folder of report and tables; OUTPUT.figures without it.")
     ] = None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jido.cli.console import note, print_facts, print_json, progress_bar
-from jido.cli.options import JsonFlag, Preset, PresetChoice, Quiet, Restart
+from jido.cli.options import Config, JsonFlag, OwnSeed, Preset, PresetChoice, Quiet, Restart, SkipBadTiles
 
 if TYPE_CHECKING:
     from jido.data.chips import Chips
@@ -74,15 +74,11 @@ def cluster(
         int | None,
         typer.Option("--epochs", min=0, help="Of the net; the preset's without. 0: it stays as it is."),
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="TOML file with settings of the method.")
-    ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out damaged tiles, and say so.")
-    ] = False,
+    config: Config = None,
+    skip_bad: SkipBadTiles = False,
     restart: Restart = False,
     preset: Preset = PresetChoice.cpu,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of every draw; 0 without it.")] = None,
+    seed: OwnSeed = None,
     json: JsonFlag = False,
     quiet: Quiet = False,
 ) -> None:

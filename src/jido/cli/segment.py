@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from jido.cli.console import note, print_json, print_table, progress_bar
-from jido.cli.options import Crs, JsonFlag, Layer, Preset, PresetChoice, Quiet, Restart, Seed
+from jido.cli.options import Config, Crs, JsonFlag, Layer, Preset, PresetChoice, Quiet, Restart, Seed
 
 if TYPE_CHECKING:
     from jido.methods.segment import Segmentation
@@ -99,9 +99,7 @@ def train(
     tile: Annotated[
         int | None, typer.Option("--tile", min=32, help="Side of the tiles in pixels; the preset's without.")
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="TOML file with settings of the method.")
-    ] = None,
+    config: Config = None,
     figures: Annotated[
         Path | None, typer.Option("--figures", help="Folder of figures and CSV; OUTPUT.figures without it.")
     ] = None,

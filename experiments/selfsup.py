@@ -120,7 +120,8 @@ class Bench:
         training = Pretraining(self.task.pool, PretrainConfig(**config), self.probe(), probe_every=1)
         training.run(work)
         if (row := rows.get(facts)) is None:
-            row = rows.add(facts, self.told(training))
+            clock = None if "epochs" in self.spent else self.epoch_seconds(arm, config)
+            row = rows.add(facts, self.told(training, clock))
         return row, training
 
     def probe(self) -> Probe | None:
@@ -133,14 +134,15 @@ class Bench:
         return Probe(self.task.labelled, self.task.y, order[:half], order[half:])
 
     @staticmethod
-    def told(training: Pretraining) -> dict[str, Any]:
-        """What a row says of a pretraining."""
-        last, seconds = training.rows[-1], [row["seconds"] for row in training.rows]
+    def told(training: Pretraining, clock: float | None) -> dict[str, Any]:
+        """What a row says of a pretraining; its times are those of the clock, whatever else ran beside it."""
+        last, epochs = training.rows[-1], len(training.rows)
+        seconds = clock or float(np.median([row["seconds"] for row in training.rows]))
         knn = [(row["epoch"], row["knn"]) for row in training.rows if "knn" in row]
         return {
-            "seconds_per_epoch": float(np.median(seconds)),
-            "minutes": sum(seconds) / 60,
-            "curve": [(float(np.sum(seconds[:epoch])), value) for epoch, value in knn],
+            "seconds_per_epoch": seconds,
+            "minutes": seconds * epochs / 60,
+            "curve": [(seconds * epoch, value) for epoch, value in knn],
             **{name: last[name] for name in ("loss", "spread", "rank", "knn") if name in last},
         }
 

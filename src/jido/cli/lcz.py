@@ -21,12 +21,14 @@ from jido.cli.console import (
 )
 from jido.cli.lcz_pretrain import pretrain
 from jido.cli.options import (
+    AcceptedError,
     ClassField,
     Config,
     Crs,
     GroupField,
     Images,
     JsonFlag,
+    KeepClouds,
     Layer,
     Preset,
     PresetChoice,
@@ -66,11 +68,13 @@ def train(
     leaky: Annotated[
         bool, typer.Option("--leaky", help="Also print the (too good) figure of a random pixel split.")
     ] = False,
+    error: AcceptedError = 0.10,
     config: Config = None,
     preset: Preset = PresetChoice.cpu,
     seed: Seed = 0,
     crs: Crs = None,
     resample: Resample = None,
+    keep_clouds: KeepClouds = False,
     layer: Layer = None,
     class_field: ClassField = None,
     group_field: GroupField = None,
@@ -85,12 +89,14 @@ def train(
     from jido.errors import FoldsError, LabelsError
     from jido.geo import cell_grid
     from jido.io import Scene, read_labels, require_package_place
+    from jido.io.raster import Clouds
     from jido.labels import check_labels
 
     require_package_place(output)
     refuse_to_overwrite(output, [encoder])
     settings, training = _method(method, config, preset.value, seed, encoder=encoder, leaky=leaky)
-    with Scene(images, crs=crs, resample=resample) as scene:
+    clouds: Clouds = "show" if keep_clouds else "hide"
+    with Scene(images, crs=crs, resample=resample, clouds=clouds) as scene:
         for text in scene.notes:
             note(text, quiet=quiet)
         found = read_labels(labels, layer=layer, class_field=class_field, group_field=group_field, crs=crs)
@@ -99,7 +105,7 @@ def train(
             refuse_errors(problems)
         show_problems(problems, quiet=quiet)
         with naming(labels, LabelsError, FoldsError), progress_bar(quiet=quiet or json) as progress:
-            model = training(scene, found, config=settings, folds=folds, progress=progress)
+            model = training(scene, found, config=settings, folds=folds, error=error, progress=progress)
         model.save(output)
     evaluation = model.evaluation
     told = evaluation["labels"]
@@ -164,6 +170,8 @@ def print_training(evaluation: dict[str, Any]) -> None:
     print(statement(evaluation))
     rows = [[NAMES.get(k, k), text(v)] for k, v in evaluation["metrics"].items()]
     print_table(["held out", "value [95 % interval]"], rows)
+    if "promise" in evaluation["unsure"]:
+        print(evaluation["unsure"]["promise"])
     if "leaky" in evaluation:
         oa = text(evaluation["leaky"]["metrics"]["oa"])
         print(f"LEAKING random pixel split, not to be quoted: overall accuracy {oa}")

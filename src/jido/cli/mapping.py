@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jido.cli.console import naming, note, print_json, progress_bar, refuse_to_overwrite
-from jido.cli.options import Crs, Images, JsonFlag, Quiet, Resample, Restart
+from jido.cli.options import Crs, Images, JsonFlag, KeepClouds, Quiet, Resample, Restart
 
 if TYPE_CHECKING:
     from jido.io import Scene
+    from jido.io.raster import Clouds
     from jido.maps import Estimate
     from jido.methods import Model
 
@@ -35,6 +36,7 @@ def map_(
         typer.Option("--bounds", help="With --stac: west south east north in degrees."),
     ] = None,
     resample: Resample = None,
+    keep_clouds: KeepClouds = False,
     convert: Annotated[
         bool, typer.Option("--convert", help="Bring images of another unit or processing to the training's.")
     ] = False,
@@ -97,7 +99,10 @@ def map_(
         "probabilities": probabilities,
     }
     grid = {"crs": crs, "resample": resample}
-    with _opened(loaded, images, grid, stac=stac, resolution=resolution, bounds=bounds) as scene:
+    clouds: Clouds = "show" if keep_clouds else "hide"
+    with _opened(
+        loaded, images, grid, stac=stac, resolution=resolution, bounds=bounds, clouds=clouds
+    ) as scene:
         if output is not None:
             refuse_to_overwrite(output, [*images, *(Path(place) for place, _, _ in scene.state())])
         for text in scene.notes:
@@ -128,6 +133,7 @@ def _opened(
     stac: bool,
     resolution: float | None,
     bounds: tuple[float, float, float, float] | None,
+    clouds: Clouds,
 ) -> Scene:
     """The images, or the mosaic of the items."""
     from jido.errors import ImageError
@@ -140,7 +146,7 @@ def _opened(
         return StacScene(images, bands=names, resolution=resolution, bounds=bounds, **grid)
     if resolution is not None or bounds is not None:
         raise ImageError("--resolution and --bounds go with --stac; other images have a grid of their own.")
-    return Scene(images, **grid, place_needed=model.pixel_m is not None)
+    return Scene(images, **grid, place_needed=model.pixel_m is not None, clouds=clouds)
 
 
 def _print_estimate(estimate: Estimate) -> None:

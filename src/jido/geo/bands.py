@@ -21,7 +21,8 @@ class Band:
 
     Args:
         name: the name the user sees, ``B8A``; unique inside a :class:`~jido.geo.Raster`.
-        sensor: ``sentinel-1``, ``sentinel-2``, ``landsat-8``, ``aerial``, or empty when unknown.
+        sensor: ``sentinel-1``, ``sentinel-2``, ``landsat-8`` (and 9), ``landsat-7``,
+            ``landsat-5`` (and 4), ``aerial``, or empty when unknown.
         common_name: STAC common name (``red``, ``nir``, ``swir16``), empty when it has none.
         wavelength_nm: centre wavelength in nanometres, or ``None`` (radar, unknown).
         unit: ``reflectance``, ``dB``, ``K``, ``DN``, or empty when unknown.
@@ -85,8 +86,8 @@ def identify(names: Sequence[str]) -> tuple[Band, ...]:
     ``B10`` (Landsat's ``B8`` is the panchromatic one, on a grid of its own, and its two thermal bands come
     together). Otherwise ``B1``..``B11`` is taken for Landsat-8, and so are ``SR_B1``..``SR_B7`` and
     ``ST_B10`` of level 2 (8 and 9 number alike). Landsat 4 to 7 number otherwise: ``ST_B6``, or ``SR_B5``
-    and ``SR_B7`` without ``SR_B6``, are theirs, and known to no sensor here. Names that no sensor knows are
-    kept as they are, with unknown sensor and unit.
+    and ``SR_B7`` without ``SR_B6``, are theirs, and their names alone do not tell which. Names that no sensor
+    knows are kept as they are, with unknown sensor and unit.
     """
     by_sensor: dict[str, dict[str, Band]] = {}
     for band in band_table():

@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import lzma
-import posixpath
 import shutil
-import stat
-import tarfile
-import zipfile
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import rasterio
 
 from jido.errors import ImageError
 from jido.io.files import replacing
+from jido.io.members import DAMAGED, damaged, is_archive, is_hidden, members
+from jido.io.products import is_product
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".png", ".webp", ".jp2")
 """What counts as an image in a folder or an archive; case does not matter."""
 
 BESIDE = (".tfw", ".tifw", ".jgw", ".jpgw", ".pgw", ".pngw", ".j2w", ".wld", ".prj", ".xml", ".ovr", ".msk")
 """Files beside an image that say where it lies or which pixels count."""
-
-ZIPS, TARS = (".zip",), (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-
-DAMAGED = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    lzma.LZMAError,
-    gzip.BadGzipFile,
-    EOFError,
-    RuntimeError,  # a password is wanted
-    NotImplementedError,  # packed in a way that Python does not know
-)
 
 
 class Listed(NamedTuple):
@@ -62,10 +43,11 @@ def list_images(given: Sequence[str | Path], *, work: Path) -> list[Listed]:
 
     In the order of ``given``, inside a folder or archive by path. Hidden files do not count. Images
     of an archive are unpacked below ``work`` and kept there for the next time; links in it are left
-    alone. A file that is named is taken whatever its suffix.
+    alone. A file that is named is taken whatever its suffix, and a product (:mod:`jido.io.products`) is one
+    image, read where it lies.
 
     Args:
-        given: image files, folders, ``.zip``, ``.tar`` or ``.tar.gz``.
+        given: image files, products, folders, ``.zip``, ``.tar`` or ``.tar.gz``.
         work: folder for unpacked images.
 
     Raises:
@@ -75,8 +57,9 @@ def list_images(given: Sequence[str | Path], *, work: Path) -> list[Listed]:
     """
     found: dict[Path, tuple[str, str]] = {}
     for one in map(Path, given):
-        folder = _unpacked(one, work) if is_archive(one) else one
-        paths = [one] if one.is_file() and folder is one else images_below(folder)
+        whole = is_product(one)
+        folder = _unpacked(one, work) if is_archive(one) and not whole else one
+        paths = [one] if whole or (one.is_file() and folder is one) else images_below(folder)
         if not paths:
             raise no_image(one)
         for path in paths:
@@ -122,12 +105,8 @@ def damage_is_an_error() -> Iterator[None]:
 def images_below(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[Path]:
     """Files with these suffixes below a folder, by path; hidden ones and what macOS adds left out."""
     found = [path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file()]
-    seen = [path for path in found if not _hidden(path.relative_to(folder).parts)]
+    seen = [path for path in found if not is_hidden(path.relative_to(folder).parts)]
     return sorted(seen, key=lambda path: path.relative_to(folder).as_posix())
-
-
-def _hidden(parts: Iterable[str]) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
 def _told_apart(shown: Sequence[str]) -> list[str]:
@@ -141,71 +120,6 @@ def _told_apart(shown: Sequence[str]) -> list[str]:
             for name, path in zip(names, parts, strict=True)
         ]
     return names
-
-
-# -- archives ----------------------------------------------------------------------------------
-
-
-class Member(NamedTuple):
-    """An ordinary file of an archive: place among all members from 1, path, bytes, a way to read them."""
-
-    place: int
-    name: str
-    size: int
-    open: Callable[[], IO[bytes]]
-
-
-def is_archive(path: Path) -> bool:
-    """Whether a file is called like an archive."""
-    return path.name.lower().endswith((*ZIPS, *TARS)) and path.is_file()
-
-
-def members(archive: Path, suffixes: tuple[str, ...]) -> Iterator[Member]:
-    """Ordinary files with these suffixes in the order of an archive; hidden ones and links are left alone.
-
-    A member can be read until the next one is asked for.
-
-    Raises:
-        ImageError: when a path leads out of the archive.
-        OSError: or one of :data:`DAMAGED`, when the archive cannot be read.
-    """
-    for member in _files(archive):
-        name = posixpath.normpath(member.name.replace("\\", "/"))  # as some packers on Windows write
-        if not name.lower().endswith(suffixes):
-            continue
-        if name.startswith(("/", "../")) or name[1:2] == ":":  # C:
-            raise ImageError(
-                f"{archive} holds {member.name!r}, which would be written outside of its folder: do not "
-                "trust it."
-            )
-        if not _hidden(name.split("/")):
-            yield member._replace(name=name)
-
-
-def damaged(archive: object, err: Exception, *, doing: str = "read") -> ImageError:
-    """What to say of an archive, or a member of one, that cannot be read."""
-    reason = " ".join(str(err).split()).rstrip(". ") or "it ends too early"
-    return ImageError(f"{archive} cannot be {doing} ({reason}): get it again.")
-
-
-def _files(archive: Path) -> Iterator[Member]:
-    if archive.name.lower().endswith(ZIPS):
-        with zipfile.ZipFile(archive) as packed:
-            for place, info in enumerate(packed.infolist(), start=1):
-                if not info.is_dir() and not stat.S_ISLNK(info.external_attr >> 16):
-                    yield Member(place, info.filename, info.file_size, partial(packed.open, info))
-    else:
-        with tarfile.open(archive) as tape:
-            for place, member in enumerate(tape, start=1):
-                if member.isreg():
-                    yield Member(place, member.name, member.size, partial(_bytes, tape, member))
-
-
-def _bytes(tape: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
-    file = tape.extractfile(member)
-    if file is None:
-        raise tarfile.ReadError(f"{member.name} is no ordinary file")
-    return file
 
 
 def _unpacked(archive: Path, work: Path) -> Path:

@@ -12,6 +12,7 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from jido.errors import ImageError
+from jido.io.products import find_product
 
 DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?!\d)")
 """A day in a name: ``20210705``, ``2021-07-05``. The first one of a product's name is that of sensing."""
@@ -24,6 +25,8 @@ def image_day(path: Path) -> str:
     """The day on which an image was taken, ISO; empty when neither name nor file tell it."""
     if found := day_in(path.name):
         return found
+    if (product := find_product(path)) is not None:
+        return product.day or day_in(product.files[0].name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a picture has days too

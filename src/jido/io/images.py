@@ -11,16 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from jido.errors import ImageError
-from jido.io.archives import (
-    DAMAGED,
-    IMAGE_SUFFIXES,
-    Member,
-    damaged,
-    images_below,
-    is_archive,
-    members,
-    no_image,
-)
+from jido.io.archives import IMAGE_SUFFIXES, images_below, no_image
+from jido.io.members import DAMAGED, Member, damaged, is_archive, members
 
 LARGEST = 1 << 29
 """Bytes that one image may have; more is no image of a class, or an archive made to fill the memory."""

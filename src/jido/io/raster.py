@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 import numpy as np
 import rasterio
@@ -23,7 +24,11 @@ from rasterio.windows import Window as DiskWindow
 from jido.errors import ImageError
 from jido.geo import Band, Raster, Window, identify, lattice, unique_names
 from jido.geo.radiometry import KINDS, Conversion
+from jido.io.clouds import hidden
 from jido.io.origin import Origin
+from jido.io.products import gathered, product_notes
+from jido.io.radar import polarisation
+from jido.io.virtual import Product, files_of
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -34,6 +39,9 @@ NATIVE = ("uint8", "int8", "uint16", "int16")
 RESAMPLING = ("nearest", "bilinear", "cubic", "average")
 """What ``resample`` may be, as in GDAL."""
 
+Clouds = Literal["hide", "show", "only"]
+"""Of a product: bands without data where its mask hides the ground, bands as they are, the mask alone."""
+
 CACHE_MB = 128
 """Block cache of GDAL; its default of 5 % of the machine's memory breaks a fixed budget."""
 
@@ -42,20 +50,23 @@ os.environ.setdefault("GDAL_CACHEMAX", str(CACHE_MB))  # GDAL looks once, when t
 
 
 def band_names(source: rasterio.DatasetReader, planes: Sequence[int]) -> list[str]:
-    """Band descriptions of a file; colours or ``band1`` where it has none."""
+    """Band descriptions of a file; colours, a polarisation in its name, or ``band1`` where it has none."""
     colours = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
     names = []
     for plane in planes:
         text = (source.descriptions[plane - 1] or "").strip()
         names.append(text or colours.get(source.colorinterp[plane - 1], "") or f"band{plane}")
+    if names == ["band1"] and (found := polarisation(source.name)):
+        return [found]
     if len(set(names)) < len(names):
         names = [f"{name}_{plane}" for name, plane in zip(names, planes, strict=True)]
     return names
 
 
-def _bands(source: rasterio.DatasetReader, planes: Sequence[int]) -> list[Band]:
+def _bands(source: rasterio.DatasetReader, planes: Sequence[int], image: Path | Product) -> list[Band]:
     """Bands of a file; the unit is the one that the file states, never the one the sensor should have."""
-    known = identify(band_names(source, planes))
+    names = band_names(source, planes)
+    known = image.bands(names) if isinstance(image, Product) else identify(names)
     return [replace(band, unit=source.units[i - 1] or "") for band, i in zip(known, planes, strict=True)]
 
 
@@ -120,13 +131,20 @@ class Scene:
     refused unless ``resample`` names the method. Scale and offset stored in a file are applied,
     nodata, masks and alpha become NaN band by band.
 
+    A product (Sentinel-2 ``.SAFE``, Landsat Collection 2, as folder or archive; VV and VH as two files) is
+    one image: :mod:`jido.io.products`.
+
     Args:
-        paths: image files; order gives the order of the bands.
+        paths: image files and products; order gives the order of the bands.
         crs: CRS of images that carry none, ``EPSG:32649``.
         resample: one of :data:`RESAMPLING`, for images on other grids.
         like: the grid itself, instead of that of the first image.
         place_needed: refuse an image without CRS; else its grid has none and its own transform, which
             for a plain JPEG or PNG counts pixels.
+        clouds: what a product shows where its ``SCL`` or ``QA_PIXEL`` says that the ground is hidden.
+
+    Attributes:
+        masks: names of the masks that products have, whatever ``clouds`` says.
 
     Raises:
         ImageError: when a file is missing, is no image, lies on another grid, or has no CRS where
@@ -141,34 +159,47 @@ class Scene:
         resample: str | None = None,
         like: GeoBox | None = None,
         place_needed: bool = True,
+        clouds: Clouds = "hide",
     ) -> None:
         if not paths:
             raise ImageError("No image was given.")
         if resample is not None and resample not in RESAMPLING:
             raise ImageError(f"--resample {resample!r} is not one of {', '.join(RESAMPLING)}.")
-        self.paths = [Path(p) for p in paths]
-        self._recipe = ([str(path.resolve()) for path in self.paths], crs, resample, like, place_needed)
-        self.notes: list[str] = []
+        given = [Path(p) for p in paths]
+        self._recipe = ([str(path.resolve()) for path in given], crs, resample, like, place_needed, clouds)
+        images = gathered(given)
+        self.paths = [image.path if isinstance(image, Product) else image for image in images]
+        self.notes = product_notes(images, hide=clouds == "hide")
         self.conversions: dict[str, Conversion] = {}
         self._stack = ExitStack()
         try:
-            self._files = [self._open(path, crs, place_needed) for path in self.paths]
+            self._files = [self._open(image, crs, place_needed, clouds) for image in images]
             self.geobox = _grid(self._files[0], crs) if like is None else like
             self._reference = str(self.paths[0]) if like is None else "the first image"
-            self._read_files = sorted({file for source in self._files for file in _files_of(source)})
+            self._read_files = sorted(set().union(*map(files_of, self._files, images)))
             self._sources = [
                 self._on_grid(s, path, crs, resample) for s, path in zip(self._files, self.paths, strict=True)
             ]
+            self._masks = [self._mask(image, clouds) for image in images]
         except BaseException:
             self._stack.close()
             raise
         self._planes = [
             [i for i in s.indexes if s.colorinterp[i - 1] != ColorInterp.alpha] for s in self._sources
         ]
-        named = [_bands(s, planes) for s, planes in zip(self._sources, self._planes, strict=True)]
+        named = map(_bands, self._sources, self._planes, images)
         self.bands: tuple[Band, ...] = unique_names(named)
+        self.masks = tuple(
+            one.quality.band.name for one in images if isinstance(one, Product) and one.quality
+        )
 
-    def _open(self, path: Path, crs: str | None, place_needed: bool) -> rasterio.DatasetReader:
+    def _open(
+        self, image: Path | Product, crs: str | None, place_needed: bool, clouds: Clouds
+    ) -> rasterio.DatasetReader:
+        if isinstance(image, Product):
+            mask = image.quality if clouds == "only" else None
+            return self._stack.enter_context(image.open([mask] if mask else image.files))
+        path = image
         if not path.exists():
             raise ImageError(f"{path} does not exist.")
         try:
@@ -189,10 +220,8 @@ class Scene:
     ) -> rasterio.DatasetReader:
         """The file itself when it lies on the grid, else a virtual file resampled to it."""
         box = _grid(source, crs)
-        if box.crs == self.geobox.crs and box.shape == self.geobox.shape:
-            shift = np.abs(np.subtract(box.affine[:6], self.geobox.affine[:6])).max()
-            if shift <= 1e-6 * abs(box.resolution.x):
-                return source
+        if self._fits(box):
+            return source
         if resample is None:
             raise ImageError(
                 f"{path} lies on another grid than {self._reference}: "
@@ -205,6 +234,15 @@ class Scene:
         self.notes.append(
             f"{path.name} was resampled ({resample}) to the grid of {Path(self._reference).name}."
         )
+        return self._warped(source, box, resample)
+
+    def _fits(self, box: GeoBox) -> bool:
+        if box.crs != self.geobox.crs or box.shape != self.geobox.shape:
+            return False
+        shift = np.abs(np.subtract(box.affine[:6], self.geobox.affine[:6])).max()
+        return bool(shift <= 1e-6 * abs(box.resolution.x))
+
+    def _warped(self, source: rasterio.DatasetReader, box: GeoBox, resample: str) -> rasterio.DatasetReader:
         # without nodata or alpha what lies outside the file would be 0 and not without data
         bare = source.nodata is None and ColorInterp.alpha not in source.colorinterp
         outside = {"nodata": np.nan, "dtype": "float32"} if bare else {}
@@ -221,6 +259,14 @@ class Scene:
                 **outside,
             )
         )
+
+    def _mask(self, image: Path | Product, clouds: Clouds) -> rasterio.DatasetReader | None:
+        """The codes that tell where a product does not show the ground, on the grid."""
+        if not isinstance(image, Product) or image.quality is None or clouds != "hide":
+            return None
+        source = self._stack.enter_context(image.open([image.quality]))
+        box = _grid(source, None)
+        return source if self._fits(box) else self._warped(source, box, "nearest")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -248,10 +294,16 @@ class Scene:
         disk = DiskWindow.from_slices(*window)
         wanted, known = set(names), iter(self.names)
         found: dict[str, np.ndarray] = {}
-        for path, source, index in zip(self.paths, self._sources, self._planes, strict=True):
+        for path, source, mask, index in zip(
+            self.paths, self._sources, self._masks, self._planes, strict=True
+        ):
             here = {name: plane for plane, name in zip(index, known, strict=False) if name in wanted}
             if here:
-                found |= zip(here, read_planes(path, source, list(here.values()), disk), strict=True)
+                planes = read_planes(path, source, list(here.values()), disk)
+                if mask is not None:
+                    codes = read_planes(path, mask, [1], disk)[0]
+                    planes[:, hidden(codes, mask.descriptions[0])] = np.nan
+                found |= zip(here, planes, strict=True)
         return self._finished(found, names, window)
 
     def _finished(self, found: Mapping[str, np.ndarray], names: Sequence[str], window: Window) -> np.ndarray:
@@ -337,22 +389,11 @@ def _reopened(
     resample: str | None,
     like: GeoBox | None,
     place_needed: bool,
+    clouds: Clouds,
     conversions: Mapping[str, Conversion],
 ) -> Scene:
-    scene = Scene(paths, crs=crs, resample=resample, like=like, place_needed=place_needed)
+    scene = Scene(paths, crs=crs, resample=resample, like=like, place_needed=place_needed, clouds=clouds)
     return scene.converted(conversions)
-
-
-def _files_of(source: rasterio.DatasetReader) -> set[Path]:
-    """The files of an image that lie on this machine, with those that a virtual file names."""
-    files = {Path(file).resolve() for file in source.files if Path(file).is_file()}
-    for file in files - {Path(source.name).resolve()}:
-        if file.suffix.lower() == ".vrt":
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)  # judged by the outer file
-                with rasterio.open(file) as inner:
-                    files = files | _files_of(inner)
-    return files
 
 
 def read_image(path: str | Path, *, crs: str | None = None) -> Raster:

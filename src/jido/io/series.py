@@ -17,6 +17,7 @@ from jido.geo import Window
 from jido.geo.radiometry import KINDS, Conversion
 from jido.io.clouds import MASK_BANDS, cloudy
 from jido.io.dates import image_day, image_days
+from jido.io.products import is_product
 from jido.io.radiometry import describe_scene
 from jido.io.raster import Scene, wkt
 from jido.io.stac_grid import Bounds
@@ -165,10 +166,10 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     """
     files: list[Path] = []
     for path in paths:
-        if not path.is_dir():
+        if not path.is_dir() or is_product(path):
             files.append(path)
             continue
-        found = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES)
+        found = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES or is_product(one))
         if not found:
             raise ImageError(f"{path} holds no image ({', '.join(SUFFIXES)}): give the files.")
         files += found
@@ -253,21 +254,21 @@ def _open_day(
             f"{day} comes twice: {pictures[0]} and {pictures[1]} have the same bands. Put tiles of one day "
             "together first (gdalbuildvrt), give STAC items with --stac, or leave one out."
         )
-    scene = Scene(pictures, crs=crs, resample=resample, like=like)
+    scene = Scene(pictures, crs=crs, resample=resample, like=like, clouds="show")  # hidden on reading
     masked = quality if quality is not None else mask
     if masked is None:
         return Dated(day, scene, None)
-    with Scene([masked], crs=crs) as own:
+    with Scene([masked], crs=crs, clouds="only") as own:
         ground = own.geobox.extent.to_crs(wkt(scene.geobox))
     common = ground.intersection(scene.geobox.extent).area / scene.geobox.extent.area
     if common < WHOLE:
         scene.notes.append(f"{masked.name} covers {common:.0%} of the image: beyond it all counts as ground.")
-    return Dated(day, scene, Scene([masked], crs=crs, resample="nearest", like=scene.geobox))
+    return Dated(day, scene, Scene([masked], crs=crs, resample="nearest", like=scene.geobox, clouds="only"))
 
 
 def _bands(path: Path) -> tuple[str, ...]:
     with Scene([path], place_needed=False) as scene:
-        return scene.names
+        return scene.names + scene.masks
 
 
 def open_stac_series(

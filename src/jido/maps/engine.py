@@ -103,6 +103,7 @@ def require_fit(model: Model, scene: Scene) -> None:
             f"The model reads bands {', '.join(missing)} that are missing; the images have "
             f"{', '.join(scene.names)}: give the same images, in the same order, as in training."
         )
+    _require_sensor(model, scene)
     _require_order(model, scene)
     _require_pixels(model, scene)
     if 0 in tuple(coarser(scene.geobox, model.stride).shape):
@@ -133,6 +134,19 @@ def _require_pixels(model: Model, scene: Scene) -> None:
             f"The model was trained on pixels of {model.pixel_m[0]:.4g} x {model.pixel_m[1]:.4g} m, the "
             f"image has {here[0]:.4g} x {here[1]:.4g} m: resample the image or train on its resolution."
         )
+
+
+def _require_sensor(model: Model, scene: Scene) -> None:
+    """Landsat 4 to 7 number their bands otherwise than 8 and 9: one name may be two colours."""
+    here = {band.name: band for band in scene.bands}
+    for band in model.bands:
+        other = here.get(band.name, band)
+        landsat = all(sensor.startswith("landsat") for sensor in (band.sensor, other.sensor))
+        if landsat and band.common_name != other.common_name:
+            raise ModelError(
+                f"Band {band.name} is {band.common_name} in the images of the training ({band.sensor}) but "
+                f"{other.common_name} in these ({other.sensor}): give images of the sensor of the training."
+            )
 
 
 def _require_order(model: Model, scene: Scene) -> None:

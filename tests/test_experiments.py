@@ -52,6 +52,14 @@ def test_coverage_of_every_case_is_told(finished):
     assert {line["figure"] for line in lines if line["case"] == "folds"} >= {"oa", "kappa", "f1_macro"}
 
 
+def test_intervals_of_probability_samples_are_told_by_map_design_and_figure():
+    rows = json.loads(run("design_intervals", "--preset", "smoke", "--json"))
+    assert len(rows) == 3 * 6 * 4
+    common = [row["covered"] for row in rows if row["map"] == "common"]
+    assert min(common) > 0.7  # 20 samples of 0.95
+    assert sum(common) / len(common) == pytest.approx(0.95, abs=0.04)
+
+
 HONG_KONG = Path(__file__).parents[2] / "shared/data/lcz_hongkong"
 
 

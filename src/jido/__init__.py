@@ -26,6 +26,7 @@ _NAMES = {
     "TwoStageConfig": "jido.methods.two_stage",
     "assess": "jido.maps",
     "check_labels": "jido.labels",
+    "draw_sample": "jido.maps.sample",
     "label_curve": "jido.methods.label_curve",
     "lcz_scheme": "jido.labels",
     "load_model": "jido.methods",
@@ -34,12 +35,14 @@ _NAMES = {
     "read_chips": "jido.data.chip_reading",
     "read_image": "jido.io",
     "read_labels": "jido.io",
+    "read_sample": "jido.io.design_sample",
     "simulate_city": "jido.data",
     "simulate_fields": "jido.data",
     "split_chips": "jido.data.chip_splits",
     "train_classification": "jido.methods.classify",
     "train_forest": "jido.methods.forest",
     "train_segmentation": "jido.methods.segment",
+    "write_sample": "jido.io.design_sample",
 }
 """Public name -> the module that holds it."""
 

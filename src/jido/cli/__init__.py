@@ -13,17 +13,21 @@ import typer
 
 from jido.cli import (
     assess,
+    data,
     demo,
     doctor,
+    export,
     indicator,
     labels,
     lcz,
     mapping,
     model,
     polygons,
+    sample,
     scene,
     score,
     segment,
+    view,
 )
 from jido.errors import JidoError
 
@@ -39,6 +43,11 @@ app.command("doctor")(doctor.doctor)
 app.command("map")(mapping.map_)
 app.command("assess")(assess.assess)
 app.command("polygons")(polygons.polygons)
+app.command("kmz")(export.kmz)
+app.command("canopy")(export.canopy)
+app.command("sample")(sample.sample)
+app.command("view")(view.view)
+app.add_typer(data.app, name="data")
 app.add_typer(indicator.app, name="indicator")
 app.add_typer(labels.app, name="labels")
 app.add_typer(lcz.app, name="lcz")

@@ -12,69 +12,37 @@ that was fixed before the sample was drawn.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from scipy.special import ndtri
 
 from jido.errors import JidoError
-from jido.stats.intervals import Figure, figure
+from jido.stats.design_ratios import (
+    NO_SPREAD,
+    DesignEstimates,
+    DesignFigure,
+    Interval,
+    checked_places,
+    effective_units,
+    estimates,
+    indicators,
+    ratios,
+    require_level,
+)
 
-Interval = Literal["wilson", "wald"]
 Rule = Literal["equal", "proportional", "neyman"]
 
-_NO_SPREAD = 1e-9  # what rounding leaves of a standard error of 0
-
-
-class DesignFigure(Figure):
-    """A figure with its interval and standard error; ``None`` where none is claimed."""
-
-    se: float | None
-
-
-@dataclass(frozen=True)
-class DesignEstimates:
-    """What a probability sample says of a map; classes in the order of their places.
-
-    Args:
-        oa: overall accuracy.
-        users: user's accuracy by class; ``None`` for a class that no unit is mapped as.
-        producers: producer's accuracy by class; ``None`` for a class that was not found.
-        areas: share of the area that truly is of each class; they sum to 1.
-        matrix: (K, K) estimated shares of the area, truth in rows, map in columns.
-        units: sampled units by stratum.
-        level: coverage aimed at.
-        interval: how bounds were made.
-        notes: sentences on what could not be claimed.
-    """
-
-    oa: DesignFigure
-    users: tuple[DesignFigure, ...]
-    producers: tuple[DesignFigure, ...]
-    areas: tuple[DesignFigure, ...]
-    matrix: tuple[tuple[float, ...], ...]
-    units: tuple[int, ...]
-    level: float
-    interval: Interval
-    notes: tuple[str, ...]
-
-    def areas_in(self, total: float) -> tuple[DesignFigure, ...]:
-        """The areas in the unit of ``total``, the area of the whole map."""
-
-        def times(value: float | None) -> float | None:
-            return None if value is None else value * total
-
-        return tuple(
-            DesignFigure(
-                value=times(a["value"]), lower=times(a["lower"]), upper=times(a["upper"]), se=times(a["se"])
-            )
-            for a in self.areas
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """All fields, JSON-ready."""
-        return asdict(self)
+__all__ = [
+    "DesignEstimates",
+    "DesignFigure",
+    "Interval",
+    "Rule",
+    "allocate",
+    "expected_se",
+    "required_n",
+    "stratified_accuracy",
+]
 
 
 def stratified_accuracy(
@@ -124,35 +92,32 @@ def stratified_accuracy(
         JidoError: when lengths differ, places lie outside, a stratum has no size or no unit, or with
             ``finite`` more units than it holds.
     """
-    if interval not in ("wilson", "wald") or not 0 < level < 1:
-        raise JidoError(
-            f"interval is wilson or wald and level lies between 0 and 1, not {interval!r} and {level}."
-        )
+    require_level(level, interval)
     sizes = _sizes(sizes)
-    mapped, reference, stratum, k = _places(mapped, reference, stratum, len(sizes), classes)
+    mapped, reference, stratum, k = checked_places(
+        mapped, reference, stratum, len(sizes), classes, called="stratum"
+    )
     counts = _counted(stratum, sizes, finite=finite)
     left = 1 - counts / sizes if finite else np.ones(len(sizes))
     lone = np.flatnonzero((counts == 1) & (left > 0))
     weight = (sizes / counts)[stratum]
-    y, x = _indicators(mapped, reference, k)
-    value, se = _ratios(y, x, stratum, weight, factor=sizes**2 * left / counts)
+    y, x = indicators(mapped, reference, k)
+    value, se = ratios(y, x, stratum, weight, factor=sizes**2 * left / counts)
     if len(lone):
         se[:] = np.nan
     known = _known(mapped, stratum, weight, k)
-    size = _effective(value, se, x, weight, known=known, left=left.max()) if interval == "wilson" else None
+    size = effective_units(value, se, x, weight, known=known, left=left.max())
     z = float(ndtri((1 + level) / 2))
-    lower, upper = _bounds(value, se, size, z=z)
     wrong = np.bincount(stratum[mapped != reference], minlength=len(sizes))
     hidden = np.where((wrong == 0) & (left > 0), 1 - (1 - level) ** (1 / counts), 0) * sizes / sizes.sum()
-    figures = tuple(_figure(*row) for row in zip(value, se, lower, upper, strict=True))
     shares = np.bincount(reference * k + mapped, weights=weight / sizes.sum(), minlength=k * k)
-    return DesignEstimates(
-        oa=figures[0],
-        users=figures[1 : k + 1],
-        producers=figures[k + 1 : 2 * k + 1],
-        areas=figures[2 * k + 1 :],
-        matrix=tuple(tuple(row) for row in shares.reshape(k, k).tolist()),
-        units=tuple(counts.tolist()),
+    return estimates(
+        value,
+        se,
+        size,
+        shares.reshape(k, k),
+        reach=z,
+        units=counts,
         level=level,
         interval=interval,
         notes=_notes(lone, hidden, counts, reach=z * float(se[0])),
@@ -197,13 +162,13 @@ def allocate(
     free = rate > 0
     ends = np.sort(np.concatenate([least / rate[free], most[free] / rate[free]]))
     totals = np.clip(ends[:, None] * rate, least, most).sum(axis=1)
-    if not totals[0] - _NO_SPREAD <= n <= totals[-1] + _NO_SPREAD:
+    if not totals[0] - NO_SPREAD <= n <= totals[-1] + NO_SPREAD:
         raise JidoError(
             f"{n} units cannot be shared out over {len(sizes)} strata: with these bounds {rule} allocation "
             f"takes {totals[0]:.0f} to {totals[-1]:.0f}; change n, least or most."
         )
     exact = np.clip(np.interp(n, totals, ends) * rate, least, most)
-    whole = np.floor(exact + _NO_SPREAD).astype(np.int64)
+    whole = np.floor(exact + NO_SPREAD).astype(np.int64)
     order = np.argsort(whole - exact, kind="stable")
     whole[order[: n - whole.sum()]] += 1
     return whole
@@ -243,7 +208,7 @@ def required_n(
     seen = spread > 0  # the others need no unit
     needed = (weight[seen] ** 2 * spread[seen] ** 2 / rate[seen]).sum()
     known = (weight * spread**2).sum() / sizes.sum() if finite else 0.0
-    return max(1, int(np.ceil(needed / (se**2 + known) - _NO_SPREAD)))
+    return max(1, int(np.ceil(needed / (se**2 + known) - NO_SPREAD)))
 
 
 def expected_se(allocation: np.ndarray, sizes: np.ndarray, shares: np.ndarray) -> float:
@@ -266,27 +231,6 @@ def _sizes(sizes: np.ndarray) -> np.ndarray:
     return sizes
 
 
-def _places(
-    mapped: np.ndarray, reference: np.ndarray, stratum: np.ndarray, strata: int, classes: int | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """The three checked, as int64, and K."""
-    given = [np.asarray(a) for a in (mapped, reference, stratum)]
-    if len({a.shape for a in given}) > 1 or given[0].ndim != 1 or not given[0].size:
-        raise JidoError(
-            f"A map class, a true class and a stratum belong to each unit, but there are {given[0].shape}, "
-            f"{given[1].shape} and {given[2].shape} of them."
-        )
-    k = int(max(given[0].max(), given[1].max())) + 1 if classes is None else classes
-    for what, places, end in zip(("mapped", "reference", "stratum"), given, (k, k, strata), strict=True):
-        if places.dtype.kind not in "iu" or places.min() < 0 or places.max() >= end:
-            raise JidoError(
-                f"{what} holds whole numbers from 0 to {end - 1}, but goes from {places.min()} to "
-                f"{places.max()} ({places.dtype}): leave out units without a label, and tell how many."
-            )
-    a, b, c = (places.astype(np.int64) for places in given)
-    return a, b, c, k
-
-
 def _counted(stratum: np.ndarray, sizes: np.ndarray, *, finite: bool) -> np.ndarray:
     """Units by stratum (H,)."""
     counts = np.bincount(stratum, minlength=len(sizes))
@@ -303,34 +247,6 @@ def _counted(stratum: np.ndarray, sizes: np.ndarray, *, finite: bool) -> np.ndar
     return counts
 
 
-def _indicators(mapped: np.ndarray, reference: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """What is counted, and of what, (n, 1 + 3 K) both: overall, user's, producer's, areas."""
-    said = (mapped[:, None] == np.arange(k)).astype(np.float64)
-    true = (reference[:, None] == np.arange(k)).astype(np.float64)
-    both, one = said * true, np.ones((len(mapped), 1))
-    y = np.hstack([both.sum(axis=1, keepdims=True), both, both, true])
-    return y, np.hstack([one, said, true, np.broadcast_to(one, true.shape)])
-
-
-def _by_stratum(values: np.ndarray, stratum: np.ndarray, strata: int) -> np.ndarray:
-    sums = np.zeros((strata, values.shape[1]))
-    np.add.at(sums, stratum, values)
-    return sums
-
-
-def _ratios(
-    y: np.ndarray, x: np.ndarray, stratum: np.ndarray, weight: np.ndarray, *, factor: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Ratios (F,) and standard errors; the variance of a stratum counts ``factor`` (H,) times."""
-    counts, whole = np.bincount(stratum), weight @ x
-    with np.errstate(invalid="ignore", divide="ignore"):
-        value = np.minimum((weight @ y) / whole, 1.0)  # NaN where a class is never mapped, or never found
-        rest = y - np.where(whole > 0, value, 0.0) * x
-        apart = rest - (_by_stratum(rest, stratum, len(counts)) / counts[:, None])[stratum]
-        squares = _by_stratum(apart**2, stratum, len(counts))
-        return value, np.sqrt((factor / np.maximum(counts - 1, 1)) @ squares) / whole
-
-
 def _notes(lone: np.ndarray, hidden: np.ndarray, counts: np.ndarray, *, reach: float) -> tuple[str, ...]:
     """Sentences on strata with one unit, and on those where more errors may hide than is claimed."""
     return tuple(
@@ -340,7 +256,7 @@ def _notes(lone: np.ndarray, hidden: np.ndarray, counts: np.ndarray, *, reach: f
     ) + tuple(
         f"All {counts[h]} units of stratum {h} are right, yet errors in up to {hidden[h]:.2%} of the map may "
         "hide there, more than the interval of overall accuracy reaches: intervals are too short; label more."
-        for h in np.flatnonzero((hidden > reach) & (reach > _NO_SPREAD)).tolist()
+        for h in np.flatnonzero((hidden > reach) & (reach > NO_SPREAD)).tolist()
     )
 
 
@@ -349,32 +265,6 @@ def _known(mapped: np.ndarray, stratum: np.ndarray, weight: np.ndarray, k: int) 
     alike = np.isclose(weight, weight[0]).all()
     pure = len(np.unique(stratum * k + mapped)) == len(np.unique(stratum))  # strata do not cut across classes
     return np.array([True] + [alike or pure] * k + [alike] * k + [True] * k)
-
-
-def _effective(
-    value: np.ndarray, se: np.ndarray, x: np.ndarray, weight: np.ndarray, *, known: np.ndarray, left: float
-) -> np.ndarray:
-    """Units (F,) of a simple sample that would know as much; NaN where that is not known."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        kish = np.where(known, (weight @ x) ** 2 / (weight**2 @ x), np.nan) / left  # all seen: no doubt
-        return np.where(se > _NO_SPREAD, value * (1 - value) / se**2, np.where(np.isnan(se), np.nan, kish))
-
-
-def _bounds(
-    value: np.ndarray, se: np.ndarray, size: np.ndarray | None, *, z: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds (F,), Wilson's where sizes are given; NaN where none are claimed."""
-    if size is None:
-        middle, half = value, np.where(se > _NO_SPREAD, z * se, np.nan)
-    else:
-        middle = (value + z**2 / (2 * size)) / (1 + z**2 / size)
-        half = z / (1 + z**2 / size) * np.sqrt(value * (1 - value) / size + z**2 / (4 * size**2))
-    lower, upper = np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)
-    return np.minimum(lower, value), np.maximum(upper, value)  # exact at 0 and 1
-
-
-def _figure(value: float, se: float, lower: float, upper: float) -> DesignFigure:
-    return DesignFigure(**figure(value, lower, upper), se=figure(se)["value"])
 
 
 def _spread(shares: np.ndarray | None, strata: int) -> np.ndarray:

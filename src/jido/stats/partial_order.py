@@ -169,7 +169,7 @@ def order_of(statements: Iterable[Statement], *, names: Iterable[str] = ()) -> O
     count, member = connected_components(graph, connection="strong") if known else (0, np.zeros(0, int))
     strict = [one for one in said if one.sign != "="]
     if any(member[place[one.left]] == member[place[one.right]] for one in strict):
-        circle = ", ".join(map(str, _circle(said)))
+        circle = ", ".join(map(str, circle_of(said)))
         raise LabelsError(f"The order contradicts itself: {circle} cannot all hold; take back one of them.")
     below = np.zeros((count, count), dtype=bool)
     for one in strict:
@@ -231,7 +231,7 @@ def _upwards(one: Statement) -> list[tuple[str, str]]:
     return ways if one.sign == "=" else ways[:1] if one.sign == "<" else ways[1:]
 
 
-def _circle(said: list[Statement]) -> list[Statement]:
+def circle_of(said: list[Statement]) -> list[Statement]:
     """The fewest statements that contradict each other."""
     out: dict[str, list[tuple[str, Statement]]] = {}
     for one in said:

@@ -70,7 +70,7 @@ def contact_sheet(
     target, which = Path(target), np.asarray(which)
     if captions is not None and len(captions) != len(which):
         raise ValueError(f"{len(which)} images have {len(captions)} captions: give one for each.")
-    stretch = _stretch(chips)
+    stretch = stretch_of(chips)
     per_page = max(MOST // columns, 1) * columns
     pages = max(-(-len(which) // per_page), 1)
     for page in range(pages):
@@ -92,7 +92,7 @@ def contact_sheet(
 # -- colours -----------------------------------------------------------------------------------
 
 
-class _Stretch(NamedTuple):
+class Stretch(NamedTuple):
     """Which bands are shown, and which numbers are black and white."""
 
     bands: list[int]
@@ -112,7 +112,7 @@ class _Stretch(NamedTuple):
         return colours
 
 
-def _stretch(chips: Chips) -> _Stretch:
+def stretch_of(chips: Chips) -> Stretch:
     """How the images of a set are shown, told by some that are spread over all of them."""
     bands = _shown(chips.bands)
     at = np.unique(np.linspace(0, len(chips) - 1, min(SAMPLE, len(chips))).astype(np.int64))
@@ -122,9 +122,9 @@ def _stretch(chips: Chips) -> _Stretch:
     if values.size and not eight_bit:  # bytes with something missing are float32 too
         eight_bit = bool((values % 1 == 0).all() and values.min() >= 0 and 1 < values.max() <= 255)
     if eight_bit or not values.size:
-        return _Stretch(bands, np.zeros(3), np.full(3, 255.0), "")
+        return Stretch(bands, np.zeros(3), np.full(3, 255.0), "")
     low, high = np.percentile(values, PERCENTILES, axis=1)
-    return _Stretch(bands, low, high, ", colours from the 2nd to the 98th percentile of the set")
+    return Stretch(bands, low, high, ", colours from the 2nd to the 98th percentile of the set")
 
 
 def _shown(bands: Sequence[Band]) -> list[int]:

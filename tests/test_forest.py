@@ -377,7 +377,7 @@ def test_agreement_of_each_polygon_adds_up_to_the_accuracy(trained):
     rows = model.evaluation["polygons"]
     assert sorted(r["item"] for r in rows) == list(range(45))
     assert {r["fold"] for r in rows} == {0, 1, 2}
-    assert all(a["agreement"] <= b["agreement"] for a, b in pairwise(rows))  # the doubtful ones first
+    assert all(a["suspicion"] >= b["suspicion"] for a, b in pairwise(rows))  # the doubtful ones first
     right = sum(r["agreement"] * r["cells"] for r in rows)
     assert right / sum(r["cells"] for r in rows) == pytest.approx(
         model.evaluation["metrics"]["oa"]["value"], abs=1e-3

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib import resources
 from typing import Any, NamedTuple
 
 import numpy as np
 
-import jido.labels
 from jido.errors import JidoError
 from jido.geo import Window, pixel_size_m
 from jido.indicators.cells import Cells
@@ -33,18 +30,19 @@ from jido.indicators.table import ROUNDING, IndicatorTable, indicator_table
 from jido.indicators.uncertainty import corrected_areas, missing_dates_variance
 from jido.io import Progress
 from jido.labels import ClassScheme, Labels, lcz_scheme
+from jido.labels.canopy import UNITS, canopy_parameters
 from jido.stats.intervals import MIN_GROUPS
 
 ALL_DATES = 10**9
 """Dates that a mean over some of them speaks of, when it is to hold for others like them."""
 
 CANOPY = {
-    "building_fraction": ("share", "area on the ground", False),
-    "height_m": ("m", "area of built classes (1-10)", True),
-    "h_w": ("height of buildings / width of streets", "area of built classes (1-10)", True),
-    "urban_fraction": ("share", "area on the ground", False),
+    "building_fraction": ("area on the ground", False),
+    "height_m": ("area of built classes (1-10)", True),
+    "h_w": ("area of built classes (1-10)", True),
+    "urban_fraction": ("area on the ground", False),
 }
-"""Column of ``labels/lcz_canopy.csv`` -> unit, weights of the mean, whether built classes alone count."""
+"""Canopy parameter -> weights of its mean, whether built classes alone count."""
 
 
 def excess_table(
@@ -140,17 +138,6 @@ def _date_cells(
     return np.where(kept, sums.mean[0], np.nan), hidden, coverage, n
 
 
-def canopy_parameters(scheme: ClassScheme) -> dict[str, np.ndarray]:
-    """Column of :data:`CANOPY` -> value of each class of the LCZ scheme, (K,).
-
-    Source: look-up table of w2w (MIT), which goes back to Stewart and Oke 2012, doi
-    10.1175/BAMS-D-11-00019.1; heights are the middle of the range of the class.
-    """
-    text = resources.files(jido.labels).joinpath("lcz_canopy.csv").read_text(encoding="utf-8")
-    rows = {int(row["code"]): row for row in csv.DictReader(text.splitlines())}
-    return {name: np.array([float(rows[code][name]) for code in scheme.codes]) for name in CANOPY}
-
-
 def canopy_tables(
     zones: Image,
     cells: Cells,
@@ -190,7 +177,7 @@ def canopy_tables(
     columns = {f"area_{scheme.labels[c]}": area[:, c] for c in present}
     columns |= {f"area_{scheme.labels[c]}_se": area_se[:, c] for c in present}
     tables, table = {}, canopy_parameters(scheme)
-    for name, (unit, weight, built_alone) in CANOPY.items():
+    for name, (weight, built_alone) in CANOPY.items():
         counts = (table["height_m"] > 0) * 1.0 if built_alone else np.ones(len(scheme.classes))
         ground = area @ counts
         total, value = area @ (counts * table[name]), np.full(len(cells), np.nan)
@@ -202,7 +189,7 @@ def canopy_tables(
             indicator=name,
             formula=f"mean of {name} of the classes, weighted by {weight}",
             source="look-up table of w2w, after Stewart and Oke 2012, doi 10.1175/BAMS-D-11-00019.1",
-            unit=unit,
+            unit=UNITS[name],
             bands=("lcz",),
             correction="none" if matrices is None else "class areas by the held-out confusion",
             dates=(date,) if date else (),
@@ -220,7 +207,7 @@ def canopy_tables(
             n=sums.seen[0],
             sheet=sheet,
             freedom=freedom,
-            bounds=(0, 1) if unit == "share" else (0, np.inf),
+            bounds=(0, 1) if UNITS[name] == "share" else (0, np.inf),
             columns=columns,
         )
     return tables

@@ -87,6 +87,16 @@ class ClassMap:
         return band
 
     @property
+    def band(self) -> int:
+        """Of the classes, from 1."""
+        return self._band
+
+    @property
+    def classes(self) -> tuple[LandClass, ...]:
+        """The classes that are named beside the map; none where nothing is."""
+        return tuple(self._named.values())
+
+    @property
     def has_confidence(self) -> bool:
         """Whether the values that come with the classes say anything."""
         return self._confidence is not None

@@ -93,12 +93,12 @@ def polygonise(
         only = source.codes(classes) if target is None else [target.code]
         strips = source.strips(only=only, progress=progress)
         for objects in trace_objects(strips, width=source.grid.shape.x):
-            polygons = _on_map(objects.polygons, source.grid)
+            polygons = on_map(objects.polygons, source.grid)
             area = geodesic_area(polygons, source.crs) if source.crs else np.full(len(polygons), np.nan)
             small = (area < min_area) | (objects.peaks / 100 < min_peak)
             tally += [[np.sum(~small), np.sum(area[~small])], [np.sum(small), np.sum(area[small])]]
             if simplify:
-                polygons = _on_map(_simplified(objects.polygons, source.grid, simplify), source.grid)
+                polygons = on_map(_simplified(objects.polygons, source.grid, simplify), source.grid)
             kept = Objects(*(column[~small] for column in objects))
             file.write(polygons[~small], _columns(kept, source) | {"area_m2": area[~small]})
             seen.update(kept.codes.tolist())
@@ -120,7 +120,7 @@ def _require(source: ClassMap, *, metres: bool, confidence: bool) -> None:
         raise ImageError(f"{source.path} holds no confidence for this band: leave out --min-peak.")
 
 
-def _on_map(polygons: np.ndarray, grid: GeoBox) -> np.ndarray:
+def on_map(polygons: np.ndarray, grid: GeoBox) -> np.ndarray:
     """Polygons in columns and rows of a grid, in its CRS."""
     return shapely.transform(polygons, lambda xy: np.column_stack(grid.affine * tuple(xy.T)))
 

@@ -25,6 +25,7 @@ _NAMES = {
     "SceneConfig": "jido.methods.scene_config",
     "TwoStageConfig": "jido.methods.two_stage",
     "assess": "jido.maps",
+    "assess_sample": "jido.maps",
     "check_labels": "jido.labels",
     "draw_sample": "jido.maps.sample",
     "label_curve": "jido.methods.label_curve",

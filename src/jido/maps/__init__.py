@@ -2,6 +2,7 @@
 
 from jido.maps.assess import RESUBSTITUTION, assess, find_report
 from jido.maps.assess_binary import assess_binary
+from jido.maps.assess_sample import assess_sample
 from jido.maps.engine import MapResult, map_scene
 from jido.maps.estimate import Estimate, estimate_map
 from jido.maps.polygons import PolygonsResult, polygonise
@@ -16,6 +17,7 @@ __all__ = [
     "Reference",
     "assess",
     "assess_binary",
+    "assess_sample",
     "estimate_map",
     "find_report",
     "gaussian_filter_lcz",

@@ -29,6 +29,9 @@ BLOCK = 1024
 
 RESUBSTITUTION = "resubstitution, not accuracy"
 
+KINDS = {"sample": "probability sample", "groups": "held-out groups", "agreement": "agreement only"}
+"""What a reference may be, and so what it has the right to say: see ``design`` of a result."""
+
 
 class Compared(NamedTuple):
     """Reference cells of a map: places of truth and map class, group, and "trained on it".
@@ -44,10 +47,15 @@ class Compared(NamedTuple):
 
 
 def find_report(path: str | Path) -> dict[str, Any] | None:
-    """The facts of a map made by Jido, or ``None``.
+    """The facts of a map made by Jido, or ``None``; see :func:`find_report_file`."""
+    found = find_report_file(path)
+    return found[1] if found else None
 
-    The report beside the map that was written for exactly these bytes, whatever the two are called
-    now: a report of another map would vouch for labels that it has never seen.
+
+def find_report_file(path: str | Path) -> tuple[Path, dict[str, Any]] | None:
+    """The report beside a map that was written for exactly these bytes, and the facts in it.
+
+    Whatever the two are called now: a report of another map would vouch for labels that it has never seen.
     """
     path = Path(path)
     beside = sorted(path.parent.glob("*report.json"))
@@ -58,7 +66,7 @@ def find_report(path: str | Path) -> dict[str, Any] | None:
         try:
             facts = json.loads(candidate.read_text(encoding="utf-8"))
             if facts["sha256"] == sha256 and {"training", "evaluation"} <= facts.keys():
-                return facts
+                return candidate, facts
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             continue  # somebody else's report
     return None
@@ -198,30 +206,33 @@ def assess(
         band: of the map, from 1.
 
     Returns:
-        JSON-ready: ``independent``, ``design``, ``metrics``, ``area`` (``None``: areas with
-        intervals need a probability sample), ``confusion``, ``classes``, ``held_out`` (the fold
-        figures of the model), ``overlap`` (share of reference cells inside training labels) and
-        ``unmapped`` (reference cells where the map has no data).
+        JSON-ready: ``kind`` (of :data:`KINDS`), ``independent``, ``design``, ``metrics``, ``area``
+        (``None``: areas with intervals need a probability sample), ``confusion``, ``classes``,
+        ``held_out`` (the fold figures of the model), ``overlap`` (share of reference cells inside
+        training labels) and ``unmapped`` (reference cells where the map has no data).
     """
     facts = find_report(path)
     training = all_training(facts, training, reference.scheme)
     cells = compare(path, reference, training=training, band=band)
     overlap = float(cells.trained.mean())
     independent = None if training is None else overlap == 0
+    chosen = _single_points(reference)
+    claimed = independent is True and not chosen
     result: dict[str, Any] = {
+        "kind": KINDS["groups" if claimed else "agreement"],
         "independent": independent,
-        "design": _design(independent),
+        "design": _design(independent, points=chosen),
         "overlap": overlap,
         "unmapped": cells.unmapped,
         "held_out": facts["evaluation"].get("metrics") if facts else None,
         "held_out_folds": facts["evaluation"].get("folds") if facts else None,
-        **judged(cells.truth, cells.prediction, cells.group, reference.scheme, interval=independent is True),
+        **judged(cells.truth, cells.prediction, cells.group, reference.scheme, interval=claimed),
         "area": None,
     }
     strange = ~np.isin(cells.group, np.unique(cells.group[cells.trained]))
     if independent is False and strange.any():
         rest = (cells.truth[strange], cells.prediction[strange], cells.group[strange])
-        result["outside_training"] = judged(*rest, reference.scheme)
+        result["outside_training"] = judged(*rest, reference.scheme, interval=not chosen)
     return result
 
 
@@ -244,9 +255,23 @@ def _together(first: Labels, second: Labels) -> Labels:
     )
 
 
-def _design(independent: bool | None) -> str:
+def _single_points(reference: Labels) -> bool:
+    """Whether it is points, each a group of its own, which somebody may take for a random sample."""
+    alone = len(np.unique(reference.groups.astype(str))) == len(reference)
+    return alone and bool((shapely.get_dimensions(reference.geometry) == 0).all())
+
+
+def _design(independent: bool | None, *, points: bool) -> str:
     if independent is False:
         return RESUBSTITUTION
+    if points:
+        return (
+            "agreement only: nobody knows what chance these points had of being chosen, so no interval is "
+            "claimed; jido sample draws points that speak of the whole map"
+        )
     if independent is None:
-        return "agreement with labels placed by choice; independence unknown (no training labels at hand)"
-    return "labels placed by choice: accuracy over labels like these, interval over their groups"
+        return "agreement only: independence unknown (no training labels at hand), so no interval is claimed"
+    return (
+        "held-out groups: labels placed by choice, so this is accuracy over labels like these, with an "
+        "interval over their groups; it does not speak of every cell of the map"
+    )

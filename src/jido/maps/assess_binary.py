@@ -25,6 +25,7 @@ from jido.io.masks import MaskFile, Target
 from jido.labels import ClassScheme, Labels
 from jido.maps.assess import (
     BLOCK,
+    KINDS,
     RESUBSTITUTION,
     all_training,
     covered,
@@ -126,6 +127,7 @@ def assess_binary(
     level = 0.95 if independent else None
     cell_m2 = float(np.prod(pixel_size_m(grid))) if crs else None
     return {
+        "kind": KINDS["groups" if independent else "agreement"],
         "independent": independent,
         "design": f"{_design(independent, side)}; {complete}",
         "overlap": overlap,
@@ -237,5 +239,5 @@ def _design(independent: bool | None, side: int) -> str:
     if independent is False:
         return RESUBSTITUTION
     if independent is None:
-        return "agreement with a reference; independence unknown (no training labels at hand)"
-    return f"accuracy in the cells judged, interval over squares of {side} x {side} of them"
+        return "agreement only: independence unknown (no training labels at hand), so no interval is claimed"
+    return f"held-out groups: accuracy in the cells judged, interval over squares of {side} x {side} of them"

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import html
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import rasterio
-import shapely
-from odc.geo import CRS
-from rasterio.errors import NotGeoreferencedWarning
-
 from jido.io.html import confusion_table, png, swatch, table, whole_page
-from jido.labels import ClassScheme, Labels
+from jido.maps.picture import draw_map, read_picture, reliability_figure
 from jido.maps.report import area_text, judged_on, statement
 from jido.methods import Model
+from jido.stats.label_quality import suspicious
 from jido.stats.words import NAMES, text
-
-PICTURE = 1200
-"""Longest side of the map picture in pixels."""
 
 DOUBTFUL = 0.25
 """A polygon of which less than this share was given its class should be looked at again."""
@@ -43,30 +34,36 @@ def html_report(facts: dict[str, Any], model: Model, picture: Path) -> str:
     if "judged_on" in evaluation:
         speaks = " This speaks of places like these, not of every cell of the map."
     shown = "Class map and training polygons by fold" if evaluation.get("polygons") else "Class map"
+    polygons = evaluation.get("polygons", [])
+    drawn = draw_map(read_picture(picture), model.scheme, labels=model.labels, polygons=polygons)
     sections = [
         f"<h1>{html.escape(facts['map'])}</h1>",
         f"<p class='lead'>{html.escape(statement(evaluation))}{speaks if evaluation else ''}</p>",
         *([LEAKS] if evaluation and evaluation["folds"]["leaks"] else []),
-        f"<img alt='{shown}' src='{png(draw_map(model, picture))}'>",
+        f"<img alt='{shown}' src='{png(drawn)}'>",
         _classes(facts, model),
-        *(_judged(evaluation) if evaluation else []),
+        *(judged_sections(evaluation) if evaluation else []),
         "<h2>How it was made</h2>",
         table(["", ""], _made_rows(facts, model)),
     ]
     return whole_page(facts["map"], sections)
 
 
-def _judged(evaluation: dict[str, Any]) -> list[str]:
+def judged_sections(evaluation: dict[str, Any]) -> list[str]:
+    """What is known of the model of a map, section by section: HTML."""
     page = [_accuracy(evaluation)]
     if "confusion" in evaluation:
         page += [
             f"<h2>Confusion matrix</h2><p>{_held(evaluation)}; rows are the truth.</p>",
             confusion_table(evaluation["confusion"], evaluation["classes"]),
         ]
+    if "calibration" in evaluation:
+        page.append(_reliability(evaluation))
     if "unsure" in evaluation:
         page.append(_unsure(evaluation["unsure"], of_cells="judged_on" not in evaluation))
-    if "polygons" in evaluation:
-        page.append(_doubtful(evaluation["polygons"]))
+    polygons = evaluation.get("polygons", [])
+    if polygons:
+        page.append((_suspicious if "suspicion" in polygons[0] else _doubtful)(polygons))
     return page
 
 
@@ -129,13 +126,43 @@ def _accuracy(evaluation: dict[str, Any]) -> str:
     return page
 
 
-def _unsure(unsure: dict[str, float], *, of_cells: bool) -> str:
+def _reliability(evaluation: dict[str, Any]) -> str:
+    """Whether probabilities mean what they say, before and after calibration where that is known."""
+    found = evaluation["calibration"]
+    of, on = "images", judged_on(evaluation) if "judged_on" in evaluation else "the held-out polygons"
+    if "images" not in on:
+        of = "cells"
+    before = found.get("before", {})
+    rows = [
+        [name, *(f"{part[key]:.3f}" for part in (before, found) if part)]
+        for key, name in (("ece", "Expected calibration error"), ("brier", "Brier score (0 to 2)"))
+    ]
+    head = ["figure", "as the model said it", "calibrated"] if before else ["figure", "value"]
+    kind = found.get("kind", "none")
+    how = f" Calibrated ({kind}), every group by the other groups." if before else ""
+    if before and kind == "none":
+        how = " No calibration made them better for sure, so the map says what the model says."
+    return (
+        "<h2>How far a probability can be trusted</h2>"
+        f"<p>Of {html.escape(on)}: where a bar ends above the dotted line, the map is right more often than "
+        f"its confidence says, below it less often.{how}</p>"
+        f"<img alt='Reliability diagram' src='{png(reliability_figure(found['reliability'], of=of))}'>"
+        f"{table(head, rows)}"
+    )
+
+
+def _unsure(unsure: dict[str, Any], *, of_cells: bool) -> str:
     """What the band says; the threshold comes from cells of held-out polygons, or from validation images."""
     on, of, ones = "On the held-out polygons", "of the cells", "cells"
     if not of_cells:
         on, of, ones = "Among the validation images", "of them", "images"
     most, left = (f"{share * 100:.0f} %" for share in (unsure["aimed_error"], 1 - unsure["share"]))
     start = "<h2>Unsure cells</h2><p>The band <code>abstain</code> is 1"
+    if "promise" in unsure:
+        where = (
+            "everywhere" if unsure["share"] == 1 else f"where the confidence is below {unsure['below']:.2f}"
+        )
+        return f"{start} {where}. {html.escape(unsure['promise'])}</p>"
     if unsure["share"] == 1:
         return f"{start} everywhere. {on} more than {most} were wrong even of the surest {ones}.</p>"
     if "trust" in unsure:
@@ -148,6 +175,28 @@ def _unsure(unsure: dict[str, float], *, of_cells: bool) -> str:
         f"{start} where the highest probability is below {unsure['below']:.2f}. {on} that leaves {left} "
         f"{of}, with an error of up to {most}; the threshold was chosen on the same {ones}, so for new "
         "places it is an aim, not a promise.</p>"
+    )
+
+
+def _suspicious(polygons: Sequence[dict[str, Any]]) -> str:
+    found = suspicious(polygons, most=len(polygons))
+    rows = [
+        [
+            html.escape(f"{row['class']} ({row['group']})"),
+            f"{row['lat']:.5f}, {row['lon']:.5f}",
+            row["cells"],
+            html.escape(row["said"]),
+            f"{row['confidence'] * 100:.0f} %",
+            f"{row['given'] * 100:.0f} %",
+        ]
+        for row in found[:LISTED]
+    ]
+    head = ["class (group)", "lat, lon", "cells", "said instead", "its probability", "that of the label"]
+    return (
+        "<h2>Labels to look at again</h2><p>Models that had not seen a label say another class of it, and as "
+        f"surely as they say that one elsewhere: {len(found)} of {len(polygons)} labels"
+        f"{f'; the {LISTED} most suspicious' * (len(found) > LISTED)}.</p>"
+        + (table(head, rows) if rows else "")
     )
 
 
@@ -169,56 +218,6 @@ def _doubtful(polygons: Sequence[dict[str, Any]]) -> str:
         f"class: {len(doubtful)} of {len(polygons)}{some}.</p>"
     )
     return page + (table(["class (group)", "lat, lon", "cells", "agreement"], rows) if rows else "")
-
-
-def _rgb(codes: np.ndarray, scheme: ClassScheme) -> np.ndarray:
-    colours = np.zeros((256, 4), dtype=np.uint8)
-    colours[list(scheme.codes)] = list(scheme.palette.values())
-    return colours[codes]
-
-
-def draw_map(model: Model, scratch: Path) -> Any:
-    """A matplotlib figure: the class map and, on the right, which fold judged which polygon."""
-    from matplotlib.figure import Figure as Canvas
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a map of a plain image
-        source = rasterio.open(scratch)
-    with source:
-        shrink = max(max(source.shape) / PICTURE, 1)
-        shape = tuple(max(int(n / shrink), 1) for n in source.shape)
-        band = 2 if source.descriptions[0] == "lcz" else 1
-        codes = source.read(band, out_shape=shape)
-        left, bottom, right, top = source.bounds
-        crs = CRS(source.crs.to_wkt()) if source.crs else None
-    polygons = model.evaluation.get("polygons", [])
-    labels = model.labels if crs and polygons else None
-    panels = 2 if labels else 1
-    canvas = Canvas(figsize=(7 * panels, 6.4))
-    axes = canvas.subplots(1, panels, sharex=True, sharey=True, squeeze=False)[0]
-    picture = _rgb(codes, model.scheme)
-    axes[0].imshow(picture, extent=(left, right, bottom, top), interpolation="nearest")
-    axes[0].set_title("Map" + (" (lczFilter)" if band == 2 else ""))
-    if labels:
-        axes[1].imshow(picture, extent=(left, right, bottom, top), interpolation="nearest", alpha=0.25)
-        axes[1].set_title("Training polygons, coloured by the fold that judged them")
-        _draw_polygons(axes[1], labels.to_crs(crs), polygons)
-    for axis in axes:
-        axis.set_xlim(left, right)
-        axis.set_ylim(bottom, top)
-        axis.ticklabel_format(useOffset=False, style="plain")
-        axis.tick_params(labelsize=7)
-    canvas.tight_layout()
-    return canvas
-
-
-def _draw_polygons(axis: Any, labels: Labels, polygons: Sequence[dict[str, Any]]) -> None:
-    for row in polygons:
-        for part in shapely.get_parts(labels.geometry[row["item"]]):
-            if part.geom_type == "Polygon":
-                axis.fill(*part.exterior.xy, color=f"C{row['fold']}", alpha=0.8, lw=0)
-            else:
-                axis.plot(*part.xy, ".", color=f"C{row['fold']}")
 
 
 def _made_rows(facts: dict[str, Any], model: Model) -> list[list[str]]:

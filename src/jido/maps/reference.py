@@ -1,8 +1,9 @@
-"""What a map is compared with, as it stands in files: labels with classes, or a target and all the rest."""
+"""What a map is compared with, as it stands in files: a sample, labels, or a target and all the rest."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,15 @@ import shapely
 
 from jido.errors import LabelsError
 from jido.io import read_classes, read_labels, read_target
+from jido.io.design_sample import is_sample, read_sample
+from jido.io.tables import column_names
 from jido.io.target import RASTERS
 from jido.labels import ClassScheme, Labels, Problem
+from jido.labels.design_sample import DesignSample
 from jido.maps.assess import assess, find_report
 from jido.maps.assess_binary import assess_binary
+from jido.maps.assess_sample import assess_sample, with_truth
+from jido.maps.report import accuracy_sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +28,7 @@ class Reference:
     """A reference that was read.
 
     Args:
-        labels: labels of the classes of the map, or of its target; a path for a mask.
+        labels: a probability sample; labels of the classes of the map, or of its target; a path for a mask.
         complete: the two classes of the map where everything else is background; else ``None``.
         within: only cells inside these are judged.
         training: labels that the map was made from, besides those in its report.
@@ -30,7 +36,7 @@ class Reference:
         said: how the file was taken, where that is not plain.
     """
 
-    labels: Labels | Path
+    labels: DesignSample | Labels | Path
     complete: ClassScheme | None = None
     within: Labels | None = None
     training: Labels | None = None
@@ -43,7 +49,17 @@ class Reference:
         return (*(self.labels.notes if isinstance(self.labels, Labels) else ()), *self.said)
 
     def judge(self, path: str | Path, *, band: int = 1) -> dict[str, Any]:
-        """:func:`jido.maps.assess` of a map, or :func:`jido.maps.assess_binary` where it is complete."""
+        """What the reference says of a map, and the same in a sentence (``statement``).
+
+        By :func:`jido.maps.assess_sample`, :func:`jido.maps.assess_binary` where the reference is complete,
+        else :func:`jido.maps.assess`.
+        """
+        result = self._judge(path, band)
+        return result | {"statement": accuracy_sentence(result)}
+
+    def _judge(self, path: str | Path, band: int) -> dict[str, Any]:
+        if isinstance(self.labels, DesignSample):
+            return assess_sample(path, self.labels, training=self.training, band=band)
         if self.complete is not None:
             return assess_binary(
                 path,
@@ -81,9 +97,12 @@ def read_reference(
     group_field: str | None = None,
     crs: str | None = None,
     target: Sequence[str] = (),
+    form: str | Path | None = None,
+    truth: str | Path | None = None,
 ) -> Reference:
     """Read what the map ``path`` is to be compared with.
 
+    A file of ``jido sample`` is a probability sample, and only that: points without their chances are not.
     On a map of two classes polygons without a class are all target, and everything outside them is
     background; so it is where all polygons are of the target. So is the rest of a mask, which is any
     raster that does not hold the codes of both classes. All other files are labels of the classes of the
@@ -91,7 +110,7 @@ def read_reference(
 
     Args:
         path: the map; its report tells its classes, the 17 Local Climate Zones where none does.
-        reference: file of labels, or a mask.
+        reference: a sample of ``jido sample``, a file of labels, or a mask.
         within: file of polygons to judge in; only for polygons of the target, and masks.
         training: file of the labels the map was made from.
         layer: layer or band of the reference.
@@ -99,6 +118,8 @@ def read_reference(
         group_field: column of its groups.
         crs: CRS of files that carry none.
         target: values or colours of the target, where the reference is a mask and nobody can tell.
+        form: CSV form of a sample with its labels, where it is not called as the sample is.
+        truth: class raster that labels the points of a sample in the place of people.
 
     Raises:
         LabelsError: when one of the files cannot be read, or an option does not go with the reference.
@@ -112,6 +133,14 @@ def read_reference(
         return found if isinstance(found, Labels) else read_labels(file, scheme=scheme, crs=crs)
 
     learned = places(training) if training else None
+    if form or truth or is_sample(reference) or _is_form(Path(reference)):
+        if within or target or layer or class_field or group_field:
+            raise LabelsError(
+                f"{reference} is a probability sample, which knows its classes and its place: leave out "
+                "--within, --target, --layer, --class-field and --group-field."
+            )
+        sample = read_sample(reference, form=form)
+        return Reference(with_truth(sample, truth) if truth else sample, training=learned)
     place = None
     if binary and not class_field:
         place = read_target(reference, binary, layer=layer, crs=crs, target=target)
@@ -132,6 +161,15 @@ def read_reference(
         raise LabelsError(f"{reference} holds polygons: leave out --target, which names values of a mask.")
     judged = places(within) if within else None
     return Reference(place, binary, judged, learned, tuple(target), said)
+
+
+def _is_form(path: Path) -> bool:
+    """Whether a table is the form of a sample, also where its GeoPackage is lost."""
+    if path.suffix.lower() != ".csv" or not path.is_file():
+        return False
+    with suppress(LabelsError):  # whoever reads the labels has the better words
+        return {"id", "label_1", "confidence_1"} <= {name.lower() for name in column_names(path)}
+    return False
 
 
 def _knows_target_alone(path: Path, labels: Labels) -> bool:

@@ -81,6 +81,27 @@ def confidence_figure(
         right: (n,) bool, whether it was right.
     """
     figure, (diagram, sure) = _panels(2, height=3.7)
+    draw_reliability(diagram, reliability, of="images")
+    bins = np.linspace(0, 1, BARS + 1).tolist()
+    for which, colour, name in ((right, RIGHT, "right"), (~right, WRONG, "wrong")):
+        label = f"{name}: {np.count_nonzero(which):,}"
+        sure.hist(confidence[which], bins, color=colour, alpha=0.55, label=label)
+        sure.hist(confidence[which], bins, color=colour, histtype="step", linewidth=1.2)
+    sure.set(xlim=(0, 1), xlabel="confidence", ylabel="images", yscale="log")
+    sure.set_ylim(bottom=0.7)
+    sure.set_title("Confidence of right and of wrong answers")
+    _with_grid(sure)
+    return figure
+
+
+def draw_reliability(diagram: Axes, reliability: Sequence[dict[str, Any]], *, of: str) -> None:
+    """Accuracy against confidence.
+
+    Args:
+        diagram: where to draw.
+        reliability: rows of :func:`~jido.stats.calibration.reliability`.
+        of: what was counted, such as ``images``.
+    """
     lower, upper, accuracy, mean = (
         np.array([row[name] for row in reliability]) for name in ("lower", "upper", "accuracy", "confidence")
     )
@@ -91,20 +112,14 @@ def confidence_figure(
         middle = (row["lower"] + row["upper"]) / 2
         diagram.text(middle, 0.015, f"{row['n']:,}", ha="center", va="bottom", fontsize=7.5, rotation=90)
     diagram.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="share that is right")
-    diagram.set_title("Reliability; in the bars: number of images")
-    bins = np.linspace(0, 1, BARS + 1).tolist()
-    for which, colour, name in ((right, RIGHT, "right"), (~right, WRONG, "wrong")):
-        label = f"{name}: {np.count_nonzero(which):,}"
-        sure.hist(confidence[which], bins, color=colour, alpha=0.55, label=label)
-        sure.hist(confidence[which], bins, color=colour, histtype="step", linewidth=1.2)
-    sure.set(xlim=(0, 1), xlabel="confidence", ylabel="images", yscale="log")
-    sure.set_ylim(bottom=0.7)
-    sure.set_title("Confidence of right and of wrong answers")
-    for axis in (diagram, sure):
-        axis.grid(color="0.9", linewidth=0.6)
-        axis.set_axisbelow(True)
-        axis.legend(loc="best", framealpha=0.85, edgecolor="none", fontsize=8)
-    return figure
+    diagram.set_title(f"Reliability; in the bars: number of {of}")
+    _with_grid(diagram)
+
+
+def _with_grid(axis: Axes) -> None:
+    axis.grid(color="0.9", linewidth=0.6)
+    axis.set_axisbelow(True)
+    axis.legend(loc="best", framealpha=0.85, edgecolor="none", fontsize=8)
 
 
 def _panels(count: int, *, height: float, width: float = 11) -> tuple[Figure, list[Axes]]:

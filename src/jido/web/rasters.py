@@ -85,6 +85,8 @@ class RasterFile:
 
     def coarse(self, zoom: int) -> bool:
         """Whether tiles of that zoom would read much more than they show."""
+        if max(self.shape) / self.coarsest <= PREVIEW:
+            return False
         return 256 * 2 ** (self.maxzoom - zoom) / self.coarsest > DIRECT
 
 

@@ -272,7 +272,7 @@ def run(
             server(app).run(sockets=[sock])
 
 
-def server(app: Starlette) -> uvicorn.Server:
+def server(app: ASGIApp) -> uvicorn.Server:
     """One process that says nothing but errors; slow clients are let go after some seconds."""
     import uvicorn
 

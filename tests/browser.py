@@ -16,7 +16,7 @@ from jido.web.serve import address, listening, server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
-    from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -31,7 +31,7 @@ ARGS = [
 
 
 @contextmanager
-def serving(app: Starlette) -> Iterator[str]:
+def serving(app: ASGIApp) -> Iterator[str]:
     """The address of an application that runs in a thread, as ``jido`` runs it in a process."""
     runner = server(app)
     with listening("127.0.0.1", 0) as sock:

@@ -135,7 +135,7 @@ def value_facts(shown: Layers, layer: Layer, lon: float, lat: float) -> dict[str
     if values is None:
         return {"group": layer.group, "values": []}
     here = {one.bands[0]: one for one in shown.layers if one.raster is layer.raster and len(one.bands) == 1}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"band": name, "value": None if np.isnan(value) else float(value)}
         | _words(here.get(band), float(value))
         for band, (name, value) in enumerate(zip(layer.raster.bands, values, strict=True), start=1)
@@ -143,7 +143,7 @@ def value_facts(shown: Layers, layer: Layer, lon: float, lat: float) -> dict[str
     return {"group": layer.group, "values": rows}
 
 
-def _words(layer: Layer | None, value: float) -> dict[str, str]:
+def _words(layer: Layer | None, value: float) -> dict[str, Any]:
     if np.isnan(value):
         return {"text": "no data"}
     kind = layer.kind if layer else "image"

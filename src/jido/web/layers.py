@@ -116,7 +116,9 @@ def read_layers(paths: Sequence[Path]) -> Layers:
     Raises:
         JidoError: when a path does not exist, a named file cannot be shown, or nothing is left to show.
     """
-    rasters, found, notes = Rasters(), [], []
+    rasters = Rasters()
+    found: list[Layer] = []
+    notes: list[str] = []
     for path in paths:
         if not path.exists():
             raise ImageError(f"{path} does not exist.")

@@ -57,6 +57,7 @@ class RasterFile:
         dtype: of the first band.
         shape: (height, width).
         bounds: west, south, east, north in degrees, or on the plane as if it were web Mercator.
+        extent: left, bottom, right, top in metres of web Mercator.
         maxzoom: at which a pixel of a tile is about one of the file.
         coarsest: how much coarser the last overview is; 1 without overviews.
         placed: whether it has a place on Earth.
@@ -70,6 +71,7 @@ class RasterFile:
     dtype: str
     shape: tuple[int, int]
     bounds: tuple[float, float, float, float]
+    extent: tuple[float, float, float, float]
     maxzoom: int
     coarsest: int
     placed: bool
@@ -98,15 +100,17 @@ def describe_raster(path: Path, *, geotiff_only: bool = False) -> RasterFile:
         geotiff_only: refuse other formats, of which some (VRT) lead to other files.
 
     Raises:
-        ImageError: when it cannot be read as a raster or has more than three dimensions.
+        ImageError: when it cannot be read as a raster, or lies nowhere on Earth.
     """
     try:
         opened = _open(str(path), driver="GTiff" if geotiff_only else None)
     except RasterioError as err:
         raise ImageError(f"{path} cannot be shown ({sentence(err)}): give an image or a map.") from err
     with closing(opened):
-        source = opened.reader.dataset
+        source = opened.source
         bounds = transform_bounds(source.crs, "EPSG:4326", *source.bounds, densify_pts=21)
+        if not np.isfinite(bounds).all():
+            raise ImageError(f"{path} has coordinates that do not fit its CRS: correct the CRS in the file.")
         clipped = [max(a, b) for a, b in zip(bounds[:2], WORLD[:2], strict=True)]
         clipped += [min(a, b) for a, b in zip(bounds[2:], WORLD[2:], strict=True)]
         try:
@@ -121,6 +125,7 @@ def describe_raster(path: Path, *, geotiff_only: bool = False) -> RasterFile:
             dtype=str(own.dtypes[0]),
             shape=(own.height, own.width),
             bounds=(clipped[0], clipped[1], clipped[2], clipped[3]),
+            extent=transform_bounds("EPSG:4326", PLANE, *clipped),
             maxzoom=min(int(opened.reader.maxzoom), 22),
             coarsest=max(own.overviews(1), default=1),
             placed=own.crs is not None or bool(own.gcps[0]),
@@ -130,31 +135,37 @@ def describe_raster(path: Path, *, geotiff_only: bool = False) -> RasterFile:
         )
 
 
-class _Open(NamedTuple):
+class OpenRaster(NamedTuple):
     """An open file; it may be used and closed by other threads than the one that opened it."""
 
     name: str
     reader: Reader
     files: tuple[rasterio.DatasetReader | WarpedVRT, ...]
 
+    @property
+    def source(self) -> rasterio.DatasetReader | WarpedVRT:
+        """What is read: the file, or the file on the plane, or as its ground control points place it."""
+        return self.reader.dataset or self.files[-1]
+
     def close(self) -> None:
+        """No more is read."""
         self.reader.close()
         for file in reversed(self.files):
             file.close()
 
 
-def _open(path: str, *, driver: str | None = None) -> _Open:
+def _open(path: str, *, driver: str | None = None) -> OpenRaster:
     """A file; without a place on Earth as if it lay on the plane."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         warnings.simplefilter("ignore", NoOverviewWarning)  # the page says it
         source = rasterio.open(path, driver=driver)
         if source.crs is not None or source.gcps[0]:
-            return _Open(path, Reader(None, dataset=source), (source,))
+            return OpenRaster(path, Reader(None, dataset=source), (source,))
         place = source.transform if source.transform.e < 0 else Affine.scale(1, -1) * source.transform
         grid = {"transform": place, "width": source.width, "height": source.height}
         plane = WarpedVRT(source, src_crs=PLANE, crs=PLANE, src_transform=place, add_alpha=False, **grid)
-        return _Open(path, Reader(None, dataset=plane), (source, plane))
+        return OpenRaster(path, Reader(None, dataset=plane), (source, plane))
 
 
 class Rasters:
@@ -162,12 +173,12 @@ class Rasters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._idle: list[_Open] = []  # the last used at the end
+        self._idle: list[OpenRaster] = []  # the last used at the end
         self._previews: OrderedDict[tuple[Path, tuple[int, ...]], MemoryFile] = OrderedDict()
         self._making = threading.Lock()
 
     @contextmanager
-    def take(self, path: str | Path) -> Iterator[Reader]:
+    def take(self, path: str | Path) -> Iterator[OpenRaster]:
         """A file, for one thread, until the block ends.
 
         Raises:
@@ -176,7 +187,7 @@ class Rasters:
         opened = self._waiting(str(path))
         try:
             opened = opened or _open(str(path))
-            yield opened.reader
+            yield opened
         except RasterioError as err:
             if opened:
                 opened.close()
@@ -188,7 +199,7 @@ class Rasters:
         for one in surplus:
             one.close()
 
-    def _waiting(self, path: str) -> _Open | None:
+    def _waiting(self, path: str) -> OpenRaster | None:
         with self._lock:
             found = next((one for one in reversed(self._idle) if one.name == path), None)
             if found:
@@ -216,8 +227,8 @@ class Rasters:
             return str(self._previews[key].name)
 
     def _made(self, file: RasterFile, bands: tuple[int, ...]) -> MemoryFile:
-        with self.take(file.path) as reader:
-            source = reader.dataset
+        with self.take(file.path) as opened:
+            source = opened.source
             shrink = max(max(source.shape) / PREVIEW, 1)
             shape = tuple(max(round(side / shrink), 1) for side in source.shape)
             data = source.read(list(bands), out_shape=(len(bands), *shape))
@@ -235,22 +246,22 @@ class Rasters:
     def sample(self, file: RasterFile, bands: tuple[int, ...], *, side: int = 512) -> np.ndarray:
         """Some pixels of bands, float64 (C, y, x), NaN without data, scaled as the file states."""
         path, planes = self.source(file, bands, 0) if file.coarsest == 1 else (str(file.path), bands)
-        with self.take(path) as reader:
-            height, width = reader.dataset.shape
+        with self.take(path) as opened:
+            height, width = opened.source.shape
             window = Window(0, 0, width, height)
             if max(height, width) > TOO_LARGE and file.coarsest == 1:  # the middle must do
                 window = Window(width // 2, height // 2, min(width // 2, PREVIEW), min(height // 2, PREVIEW))
             shrink = max(max(window.height, window.width) / side, 1)
             shape = tuple(max(round(n / shrink), 1) for n in (window.height, window.width))
-            block = reader.dataset.read(
+            block = opened.source.read(
                 list(planes), window=window, out_shape=(len(bands), *shape), masked=True
             )
         return scaled(block, [file.scales[band - 1] for band in bands])
 
     def values(self, file: RasterFile, lon: float, lat: float) -> np.ndarray | None:
         """The value of every band at a place, float32 (C,), NaN without data; ``None`` outside."""
-        with self.take(file.path) as reader:
-            source = reader.dataset
+        with self.take(file.path) as opened:
+            source = opened.source
             (x,), (y,) = transform("EPSG:4326", source.crs, [lon], [lat])
             col, row = (int(np.floor(v)) if np.isfinite(v) else -1 for v in ~source.transform * (x, y))
             if not (0 <= row < source.height and 0 <= col < source.width):
@@ -261,7 +272,7 @@ class Rasters:
 
 def scaled(block: np.ma.MaskedArray, scales: Sequence[tuple[float, float]]) -> np.ndarray:
     """Numbers of a file (C, y, x) as the quantities they stand for, float64, NaN without data."""
-    data = block.astype(np.float64).filled(np.nan)
+    data = np.ma.filled(block.astype(np.float64), np.nan)
     factors, offsets = np.array(scales).T[:, :, None, None]
     data = data * factors + offsets
     data[~np.isfinite(data)] = np.nan

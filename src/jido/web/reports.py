@@ -91,5 +91,7 @@ def read_sheet(path: Path) -> dict[str, str]:
         found = {name: facts.get(key) for key, name in SHEET.items()}
     except (OSError, ValueError, AttributeError):
         return {}
-    words = {name: " ".join(map(str, v)) if isinstance(v, list) else str(v or "") for name, v in found.items()}
+    words = {
+        name: " ".join(map(str, v)) if isinstance(v, list) else str(v or "") for name, v in found.items()
+    }
     return {name: text for name, text in words.items() if text}

@@ -8,12 +8,15 @@ from collections import OrderedDict
 from functools import lru_cache
 
 import numpy as np
-from rio_tiler.errors import TileOutsideBounds
+from rio_tiler.io import Reader
 from starlette.exceptions import HTTPException
 
 from jido.web.colours import class_pixels, composite_pixels, hatch_pixels, png, ramp_pixels
 from jido.web.layers import Layer
-from jido.web.rasters import Rasters, scaled
+from jido.web.rasters import PLANE, RasterFile, Rasters, scaled
+
+EARTH = 2 * 20037508.342789244
+"""Metres of web Mercator around the Earth."""
 
 SIZE = 256
 """Pixels along a tile."""
@@ -78,12 +81,11 @@ class Tiles:
             return empty()
         smooth = "bilinear" if layer.kind == "image" else "nearest"
         path, planes = self.rasters.source(file, bands, z)
-        with self.rasters.take(path) as reader:
-            try:
-                block = reader.tile(x, y, z, tilesize=SIZE, indexes=planes, reproject_method=smooth).array
-            except TileOutsideBounds:
-                return empty()
-        return empty() if np.ma.getmaskarray(block).all() else png(self._pixels(layer, block, bands, stretch))
+        with self.rasters.take(path) as opened:
+            block = _read(opened.reader, file, (z, x, y), planes, smooth)
+        if block is None or np.ma.getmaskarray(block).all():
+            return empty()
+        return png(self._pixels(layer, block, bands, stretch))
 
     def _pixels(
         self, layer: Layer, block: np.ma.MaskedArray, bands: tuple[int, ...], stretch: Stretch | None
@@ -111,6 +113,37 @@ class Tiles:
     def histogram(self, layer: Layer, bands: tuple[int, ...]) -> tuple[tuple[float, float, list[int]], ...]:
         """2nd and 98th percentile of each band, and how many of some pixels lie in 32 steps between them."""
         return _histograms(self.rasters, layer, bands)
+
+
+def _read(
+    reader: Reader, file: RasterFile, place: tuple[int, int, int], planes: tuple[int, ...], resampling: str
+) -> np.ma.MaskedArray | None:
+    """The pixels of a tile (C, 256, 256); ``None`` where nothing of it is in the file.
+
+    Only the part of the tile that the file covers is warped: the whole of a tile of a coarse zoom would be
+    warped at the resolution of the file, which takes a minute for a small one.
+    """
+    z, x, y = place
+    pixel = EARTH / 2**z / SIZE
+    left, top = x * SIZE * pixel - EARTH / 2, EARTH / 2 - y * SIZE * pixel
+    west, south, east, north = file.extent
+    cols = max(math.floor((west - left) / pixel), 0), min(math.ceil((east - left) / pixel), SIZE)
+    rows = max(math.floor((top - north) / pixel), 0), min(math.ceil((top - south) / pixel), SIZE)
+    if cols[0] >= cols[1] or rows[0] >= rows[1]:
+        return None
+    box = (left + cols[0] * pixel, top - rows[1] * pixel, left + cols[1] * pixel, top - rows[0] * pixel)
+    part = reader.part(
+        box,
+        bounds_crs=PLANE,
+        dst_crs=PLANE,
+        indexes=planes,
+        width=cols[1] - cols[0],
+        height=rows[1] - rows[0],
+        reproject_method=resampling,
+    ).array
+    block = np.ma.MaskedArray(np.zeros((len(planes), SIZE, SIZE), dtype=part.dtype), mask=True)
+    block[:, slice(*rows), slice(*cols)] = part
+    return block
 
 
 @lru_cache(maxsize=256)

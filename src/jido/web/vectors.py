@@ -166,7 +166,7 @@ def _table(frame: GeoDataFrame, title: str, path: Path, colours: dict[str, str])
 
 def _columns(frame: GeoDataFrame, colours: dict[str, str]) -> tuple[dict[str, Any], ...]:
     """What features can be coloured by, the likeliest first."""
-    facts = []
+    facts: list[dict[str, Any]] = []
     for name in [n for n in frame.columns if n != frame.geometry.name][:COLUMNS]:
         values = frame[name].dropna()
         if not len(values):

@@ -13,6 +13,7 @@ from jido.geo import Band, Raster, block_mean_sd, neighbourhood_mean_sd
 from jido.io import write_image
 from jido.labels import ClassScheme, Labels, LandClass
 from jido.stats import figure, per_class
+from jido.stats.calibrators import UNCALIBRATED, Calibration
 
 UTM = CRS("EPSG:32649")
 NAN = np.nan
@@ -58,6 +59,7 @@ class Echo:
     batch: int = 1
     package: dict | None = None
     radiometry: None = None
+    calibration: Calibration = UNCALIBRATED
 
     @property
     def labels(self):

@@ -15,6 +15,7 @@ from jido.stats.abstention import (
     group_error,
     hoeffding_bentkus_p_value,
     mean_accept_threshold,
+    pooled_accept_threshold,
     t_p_value,
 )
 
@@ -166,6 +167,86 @@ def test_the_mean_of_many_groups_is_promised_where_some_fail():
     assert np.mean(wrong) <= 0.1 < np.quantile(wrong, 0.95)
 
 
+# -- all answers of new groups together --------------------------------------------------------
+
+
+def polygons_of(rng, count, *, failed=0.0):
+    """Groups of very different sizes, a share of them wrong as a whole: confidence, right, group."""
+    size = np.maximum(rng.lognormal(3, 1, count), 2).astype(int)
+    group = np.repeat(np.arange(count), size)
+    logit = np.abs(rng.normal(rng.normal(2.5, 1, count)[group], 1))
+    right = rng.random(len(group)) < 1 / (
+        1 + np.exp(-np.maximum(logit - rng.normal(0.3, 0.6, count)[group], 0))
+    )
+    wrong = rng.random(count) < failed
+    return 1 / (1 + np.exp(-logit)), right & ~wrong[group], group
+
+
+def test_groups_that_are_all_alike_differ_by_nothing():
+    # 10 right answers at .9 and 10 wrong ones at .6 in each: a loss of -.2 * 10, then of 10 - .2 * 20.
+    groups = [[(0.9, 1)] * 10 + [(0.6, 0)] * 10] * 10
+    assert pooled_accept_threshold(*stacked(*groups), error=0.2) == (0.9, 0.5)
+
+
+def test_the_bound_of_all_answers_by_hand():
+    # 10 answers in each of 10 groups, one of which is wrong as a whole. Accepted error .5: losses 5, nine
+    # times -5, and 5 once more: mean -3.18, s 4.05; t(10) sqrt(1/11 + 1/10) = .437 t(10). Trust .9: t .95 =
+    # 1.812, -3.18 + 3.20 > 0, refused. Trust .8: t .9 = 1.372, -3.18 + 2.42 < 0, promised.
+    groups = [[(0.9, 0)] * 10, *[[(0.9, 1)] * 10] * 9]
+    assert pooled_accept_threshold(*stacked(*groups), error=0.5) == (NEVER, 0.0)
+    assert pooled_accept_threshold(*stacked(*groups), error=0.5, trust=0.8) == (0.9, 1.0)
+
+
+def test_one_group_that_fails_must_not_break_the_promise_alone():
+    right = [(0.9, 1)]
+    assert pooled_accept_threshold(*stacked(*[right] * 9), error=0.1) == (NEVER, 0.0)
+    assert pooled_accept_threshold(*stacked(*[right] * 10), error=0.1) == (0.9, 1.0)
+    assert pooled_accept_threshold(*stacked(*[right] * 19), error=0.05) == (NEVER, 0.0)
+
+
+def test_a_large_group_leaves_fewer_that_count():
+    # 19 groups of 10 and one of 60: 250^2 / (19 * 100 + 3600) = 11.4 groups.
+    groups = [[(0.9, 1)] * 60, *[[(0.9, 1)] * 10] * 19]
+    assert pooled_accept_threshold(*stacked(*groups), error=1 / 11) == (0.9, 1.0)
+    assert pooled_accept_threshold(*stacked(*groups), error=1 / 12) == (NEVER, 0.0)
+
+
+def test_what_answers_little_is_not_promised():
+    # The surest fifth is right, all below are wrong: no threshold answers three tenths and keeps to it.
+    groups = [[(0.9, 1)] * 2 + [(0.6, 0)] * 8] * 20
+    assert pooled_accept_threshold(*stacked(*groups), error=0.1) == (NEVER, 0.0)
+
+
+def test_a_row_may_stand_for_many():
+    confidence, right, groups = polygons_of(np.random.default_rng(0), 40)
+    times = np.random.default_rng(1).integers(1, 4, len(right))
+    many = (np.repeat(part, times) for part in (confidence, right, groups))
+    one = pooled_accept_threshold(confidence, right, groups, error=0.2, weights=times, steps=10_000)
+    assert one == pytest.approx(pooled_accept_threshold(*many, error=0.2, steps=30_000))
+    assert 0 < one[1] < 1
+
+
+@pytest.mark.parametrize(
+    ("failed", "error", "least"),
+    [(0.0, 0.1, 0.9), (0.02, 0.2, 0.9), (0.02, 0.1, 0.85)],  # the last one is nearly kept: see the docstring
+)
+def test_the_promise_of_all_answers_holds_and_the_aim_does_not(failed, error, least):
+    kept, aimed, answered = [], [], []
+    for seed in range(200):
+        confidence, right, groups = polygons_of(np.random.default_rng([seed, 5]), 200, failed=failed)
+        known = groups < 100
+        held = confidence[known], right[known]
+        promised, _ = pooled_accept_threshold(*held, groups[known], error=error)
+        aim, _ = accept_threshold(*held, error=error)
+        for threshold, found in ((promised, kept), (aim, aimed)):
+            said = ~known & (confidence >= threshold)
+            found.append((said & ~right).sum() <= error * said.sum())
+        answered.append((confidence >= promised)[~known].mean())
+    assert np.mean(kept) >= least
+    assert np.mean(answered) > 0.2
+    assert np.mean(aimed) < np.mean(kept) - 0.05  # what was right for known samples
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -182,7 +263,7 @@ def test_the_mean_of_many_groups_is_promised_where_some_fail():
 def test_bad_input(change, says):
     given = {"confidence": np.array([0.9, 0.8]), "right": np.ones(2, bool), "groups": np.array([0, 1])}
     given |= {"error": 0.1, "trust": 0.9, **change}
-    for find in (group_accept_threshold, mean_accept_threshold):
+    for find in (group_accept_threshold, mean_accept_threshold, pooled_accept_threshold):
         with pytest.raises(JidoError, match=says):
             find(
                 given["confidence"],

@@ -66,6 +66,17 @@ HONG_KONG = Path(__file__).parents[2] / "shared/data/lcz_hongkong"
 @pytest.mark.skipif(
     not HONG_KONG.exists(), reason=f"needs the real data in {HONG_KONG.parent.name}/{HONG_KONG.name}"
 )
+def test_calibration_and_promises_are_told_and_what_was_said_is_kept(tmp_path):
+    options = ("--preset", "smoke", "--only", "lcz_hongkong", "--json", "--data", HONG_KONG.parent)
+    found = json.loads(run("calibration", *options, "--out", tmp_path))
+    assert [row["data"] for row in found["calibration"]] == ["lcz_hongkong"]
+    assert [row["promised"] for row in found["promises"]] == [0.05, 0.1]
+    assert (tmp_path / "smoke/lcz_hongkong/held.npz").exists()
+
+
+@pytest.mark.skipif(
+    not HONG_KONG.exists(), reason=f"needs the real data in {HONG_KONG.parent.name}/{HONG_KONG.name}"
+)
 def test_hong_kong_gives_every_arm(tmp_path):
     options = ("--preset", "smoke", "--seeds", "0", "--json", "--out", tmp_path, "--data", HONG_KONG)
     rows = {(r["arm"], r["fraction"]): r["oa"] for r in json.loads(run("lcz_hongkong", *options))["rows"]}

@@ -340,21 +340,24 @@ def test_a_map_says_that_the_split_leaked_and_what_is_unsure(
     assert "The split of the training leaks" in text
     assert "polygon" not in text
     assert "<h2>Unsure cells</h2>" in text
-    assert "Among the validation images" in text
+    assert "an aim, not a promise: the split leaks" in text
 
 
 @pytest.mark.parametrize(
     ("share", "of_map", "of_training"),
     [
-        (0.25, "leaves 75 % of them", "below 0.80 unsure: 25 %"),
-        (0.0, "leaves 100 % of them", "no answer unsure"),
-        (1.0, "is 1 everywhere", "all answers unsure"),
+        (
+            0.25,
+            "where the confidence is below 0.80. Promised.",
+            "Maps call answers below 0.80 unsure. Promised.",
+        ),
+        (1.0, "is 1 everywhere. Promised.", "Maps call all answers unsure. Promised."),
     ],
 )
 def test_what_is_unsure_is_the_same_on_both_pages(share: float, of_map: str, of_training: str):
-    unsure = {"below": 0.8, "share": share, "aimed_error": 0.1}
+    unsure = {"below": 0.8, "share": share, "aimed_error": 0.1, "trust": None, "promise": "Promised."}
     assert of_map in page._unsure(unsure, of_cells=False)
-    assert of_training in scene_page._unsure(**unsure)
+    assert of_training in scene_page._unsure(unsure)
 
 
 def test_onnx_says_the_same(jido: Callable[..., Run], pictures: Pictures, plain: tuple[Path, Run], tmp_path):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jido.cli.console import naming, note, print_json, print_table, progress_bar, refuse_to_overwrite
-from jido.cli.options import Config, JsonFlag, Preset, PresetChoice, Quiet, Restart
+from jido.cli.options import AcceptedError, Config, JsonFlag, Preset, PresetChoice, Quiet, Restart
 
 if TYPE_CHECKING:
     from jido.data.chips import Chips
@@ -67,6 +67,7 @@ def train(
         int | None,
         typer.Option("--stride", min=1, help="Pixels between windows of a map; half an image without it."),
     ] = None,
+    error: AcceptedError = 0.10,
     config: Config = None,
     figures: Annotated[
         Path | None, typer.Option("--figures", help="Folder of report and tables; OUTPUT.figures without it.")
@@ -110,7 +111,9 @@ def train(
             note(text, quiet=quiet)
         if parts.leaks:
             note(LEAKS, quiet=quiet)
-        result = train_classification(chips, parts, config=settings, work=work, progress=progress)
+        result = train_classification(
+            chips, parts, config=settings, work=work, error=error, progress=progress
+        )
         result.model.save(output)
         write_scene_figures(result, pictures)
     if json:
@@ -192,5 +195,7 @@ def print_training(result: Classification) -> None:
         f"Learned from {evaluation['tiles']['train']:,} images, judged on {judged_on(evaluation)}; "
         f"split: {folds['kind']}."
     )
+    if "unsure" in evaluation:
+        print(evaluation["unsure"]["promise"])
     if folds["leaks"]:
         print(LEAKS)

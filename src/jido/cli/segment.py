@@ -10,7 +10,18 @@ import typer
 from typer.core import TyperCommand
 
 from jido.cli.console import note, print_json, print_table, progress_bar
-from jido.cli.options import Config, Crs, JsonFlag, Layer, Preset, PresetChoice, Quiet, Restart, Seed
+from jido.cli.options import (
+    AcceptedError,
+    Config,
+    Crs,
+    JsonFlag,
+    Layer,
+    Preset,
+    PresetChoice,
+    Quiet,
+    Restart,
+    Seed,
+)
 
 if TYPE_CHECKING:
     from jido.methods.segment import Segmentation
@@ -99,6 +110,7 @@ def train(
     tile: Annotated[
         int | None, typer.Option("--tile", min=32, help="Side of the tiles in pixels; the preset's without.")
     ] = None,
+    error: AcceptedError = 0.10,
     config: Config = None,
     figures: Annotated[
         Path | None, typer.Option("--figures", help="Folder of figures and CSV; OUTPUT.figures without it.")
@@ -159,7 +171,9 @@ def train(
         parts = split_tiles(tiles, table=split, groups=groups, seed=settings.seed, positive_share=share)
         note(_sizes(parts.part, tiles.positive(share), parts.kind), quiet=quiet)
         training = train_cases if case is CaseChoice.every else train_segmentation
-        result = training(tiles, parts, config=settings, work=work, scheme=scheme, progress=progress)
+        result = training(
+            tiles, parts, config=settings, work=work, scheme=scheme, error=error, progress=progress
+        )
         result.model.save(output)
         write_figures(result, tiles, pictures)
     if json:
@@ -198,6 +212,8 @@ def print_training(result: Segmentation) -> None:
         ]
         rows.append(["threshold", *(f"{one.threshold:.3f}" for one in judged)])
         print_table(["held out [95 % interval]", *names], rows)
+    if "unsure" in evaluation:
+        print(evaluation["unsure"]["promise"])
     if result.second:
         first = evaluation["first_stage"]
         onset, met = first["train_iou_at_onset"], "" if first["precondition_met"] else " (should be 0.95)"

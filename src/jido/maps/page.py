@@ -165,7 +165,7 @@ def _unsure(unsure: dict[str, Any], *, of_cells: bool) -> str:
         return f"{start} {where}. {html.escape(unsure['promise'])}</p>"
     if unsure["share"] == 1:
         return f"{start} everywhere. {on} more than {most} were wrong even of the surest {ones}.</p>"
-    if "trust" in unsure:
+    if unsure.get("trust"):
         return (
             f"{start} where the highest probability is below {unsure['below']:.2f}. With a chance of "
             f"{unsure['trust']:.0%} at most {most} of the others are wrong in a new event like those held "

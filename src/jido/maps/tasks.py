@@ -251,7 +251,9 @@ def _move_up(held: Sums, rows: int) -> None:
 def planes_of(sums: Sums, rows: slice, model: Model, *, probabilities: bool = False) -> np.ndarray:
     """Bytes (y, band, x) of some rows: class code, confidence in %, abstention, then all probabilities.
 
-    :data:`NODATA` where nothing has a weight. Probabilities are quantised to :data:`QUANTA` steps.
+    The class is the most probable one as the model says it; confidence (of that class), abstention and
+    probabilities are calibrated. :data:`NODATA` where nothing has a weight. Probabilities are quantised to
+    :data:`QUANTA` steps.
     """
     k, (height, width) = len(model.scheme.classes), sums.weights[rows].shape
     out = np.empty((height, 3 + (k if probabilities else 0), width), np.uint8)
@@ -267,7 +269,11 @@ def planes_of(sums: Sums, rows: slice, model: Model, *, probabilities: bool = Fa
             best *= ~higher  # arithmetic: writing through a mask takes ten times as long
             best += higher * np.uint8(i)
             np.maximum(top, values[i], out=top)
-        top *= scale
+        if model.calibration.kind == "none":
+            top *= scale
+        else:
+            values, scale = model.calibration.apply(values * scale, axis=0), np.float32(1)
+            top = np.take_along_axis(values, best[None], axis=0)[0]
         planes = [codes.take(best, mode="clip"), np.rint(top * 100), top < model.abstain_below]
         if probabilities:
             planes += [np.rint(plane * scale * QUANTA) for plane in values]

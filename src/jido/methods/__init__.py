@@ -14,6 +14,7 @@ from jido.geo.radiometry import Radiometry
 from jido.io import read_config
 from jido.io.package import ENCODER, SCORE
 from jido.labels import ClassScheme, Labels
+from jido.stats.calibrators import Calibration
 
 MODELS = {
     "change": "jido.methods.change_trees:ChangeTrees",
@@ -42,6 +43,8 @@ class Model(Protocol):
     ``None`` where nobody knows. ``labels`` may be ``None`` where training had no geometries, and
     ``pixel_m`` where its images had no place on Earth: the size of pixels is then not checked.
     ``sensors`` names the bands of each sensor that images may lack as a whole; empty where they may not.
+    ``calibration`` is what a map does to the blended probabilities: the class stays, its confidence,
+    ``abstain_below`` and the probabilities that are written are calibrated.
     """
 
     @property
@@ -56,6 +59,8 @@ class Model(Protocol):
     def evaluation(self) -> dict[str, Any]: ...  # noqa: D102
     @property
     def abstain_below(self) -> float: ...  # noqa: D102
+    @property
+    def calibration(self) -> Calibration: ...  # noqa: D102
     @property
     def package(self) -> dict[str, str] | None: ...  # noqa: D102
     @property

@@ -23,6 +23,7 @@ from jido.geo.radiometry import Radiometry
 from jido.io import ESTIMATOR, Package, Sample, load_estimator, package_id, write_estimator
 from jido.labels import ClassScheme, Labels
 from jido.methods.change_config import ChangeConfig
+from jido.stats.calibrators import UNCALIBRATED
 
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -181,6 +182,7 @@ class ChangeTrees:
 
     sensors = ()
     stride, overlap, batch = 1, 0, 1
+    calibration = UNCALIBRATED  # intervals of cells set right what the threshold has moved
 
     @property
     def halo(self) -> int:

@@ -18,17 +18,20 @@ from jido.errors import FoldsError, ModelError
 from jido.geo.radiometry import compare
 from jido.io import Progress, replacing
 from jido.labels import named_scheme
+from jido.methods.judging import ACCEPTED_ERROR, unsure_facts
 from jido.methods.net import NetConfig, NetModel, require_stride
 from jido.methods.scene import SceneTraining, net_settings
 from jido.methods.scene_config import SceneConfig
 from jido.methods.scene_data import SceneData
 from jido.nets.cost import cost
-from jido.stats.abstention import accept_threshold
-from jido.stats.calibration import calibration
+from jido.stats.calibrators import (
+    UNCALIBRATED,
+    Calibration,
+    calibration_facts,
+    cross_calibrated,
+    fit_calibration,
+)
 from jido.stats.intervals import judged as figures_of
-
-ERROR = 0.1
-"""Share of wrong answers that is accepted among the sure ones: what ``abstain`` aims at."""
 
 WINDOWS = 8
 """Windows in a row of a tile of a map, about."""
@@ -42,7 +45,7 @@ class Classification:
         model: for maps and predictions.
         training: with the weights of the best epoch in its net, and the history.
         judged: places of the images that the figures are of.
-        said: (n, K) their probabilities.
+        said: (n, K) their calibrated probabilities.
     """
 
     model: NetModel
@@ -52,9 +55,15 @@ class Classification:
 
 
 def train_classification(
-    chips: Chips, split: ChipSplit, *, config: SceneConfig, work: Path, progress: Progress | None = None
+    chips: Chips,
+    split: ChipSplit,
+    *,
+    config: SceneConfig,
+    work: Path,
+    error: float = ACCEPTED_ERROR,
+    progress: Progress | None = None,
 ) -> Classification:
-    """Train, choose the epoch on validation images, judge on test images once.
+    """Train, choose the epoch and calibrate on validation images, judge on test images once.
 
     Args:
         chips: images with their classes.
@@ -62,6 +71,7 @@ def train_classification(
             those of the validation images, and are said to be.
         config: the settings.
         work: an existing folder for the checkpoint: what was cut off goes on from there.
+        error: share of wrong images accepted among those of which the model is sure.
         progress: told the epochs.
 
     Raises:
@@ -86,6 +96,9 @@ def train_classification(
     scheme = named_scheme("scene", chips.classes)
     plain, views = (figures_of(truth, found.argmax(1), split.group[held], scheme) for found in (said, turned))
     used = (views, turned) if config.views else (plain, said)
+    fitted, unsure = _calibrated(training, validation, split, error=error)
+    groups = split.group[held]
+    after = fitted.apply(used[1]) if len(test) else cross_calibrated(used[1], truth, groups)
     evaluation: dict[str, Any] = {
         **used[0],
         "folds": {
@@ -99,7 +112,7 @@ def train_classification(
         "tiles": {"train": len(train), "val": len(validation), "test": len(test)},
         "one_view": plain["metrics"],
         "eight_views": views["metrics"],
-        "calibration": calibration(used[1], truth),
+        "calibration": calibration_facts(used[1], after, truth, fitted=fitted),
         "validation_oa": training.best["oa"] if len(validation) else None,
         "best_epoch": training.best["epoch"],
         "cost": cost(training.learner.judged, chips.side)._asdict(),
@@ -107,26 +120,34 @@ def train_classification(
         "device": str(training.learner.device),
         "training_seconds": round(sum(row["seconds"] for row in training.rows), 2),
     }
-    below, share = _unsure(training, validation)
-    if share is not None:
-        evaluation["unsure"] = {"below": below, "share": share, "aimed_error": ERROR}
+    if unsure:
+        evaluation["unsure"] = unsure
     evaluation["seconds"] = round(time.perf_counter() - start, 2)
-    model = scene_model(training, evaluation, abstain_below=below)
-    return Classification(model, training, held, used[1])
+    model = scene_model(training, evaluation, abstain_below=unsure.get("below", 0.0), calibration=fitted)
+    return Classification(model, training, held, after)
 
 
-def _unsure(training: SceneTraining, validation: np.ndarray) -> tuple[float, float | None]:
-    """Confidence under which the map says "unsure", and the share of validation images below it."""
+def _calibrated(
+    training: SceneTraining, validation: np.ndarray, split: ChipSplit, *, error: float
+) -> tuple[Calibration, dict[str, Any]]:
+    """Calibration from validation images, and which of them are unsure; nothing without such images."""
     if not len(validation):
-        return 0.0, None
+        return UNCALIBRATED, {}
     said = training.probabilities(validation, views=training.config.views)
-    right = said.argmax(1) == training.data.chips.label[validation]
-    below, sure = accept_threshold(said.max(1), right, error=ERROR)
-    return below, 1 - sure
+    truth, groups = training.data.chips.label[validation], split.group[validation]
+    best = said.argmax(1)
+    fitted = fit_calibration(said, truth, groups)
+    confidence = fitted.apply(said)[np.arange(len(said)), best]
+    words = {"ones": "images", "of": "places"}
+    return fitted, unsure_facts(confidence, best == truth, groups, error=error, leaks=split.leaks, **words)
 
 
 def scene_model(
-    training: SceneTraining, evaluation: dict[str, Any], *, abstain_below: float = 0.0
+    training: SceneTraining,
+    evaluation: dict[str, Any],
+    *,
+    abstain_below: float = 0.0,
+    calibration: Calibration = UNCALIBRATED,
 ) -> NetModel:
     """A training as a model: a class for windows of the size of its images."""
     data, config = training.data, training.config
@@ -152,6 +173,7 @@ def scene_model(
         evaluation=evaluation,
         abstain_below=abstain_below,
         radiometry=chips.radiometry,
+        calibration=calibration,
     )
 
 
@@ -172,7 +194,7 @@ def write_predictions(model: NetModel, some: Iterable[Chips], path: str | Path) 
     """Write a table of what a scene model says of images: a row for each.
 
     Columns: ``image``, ``class``, ``confidence``, ``unsure`` (0 or 1), ``lon`` and ``lat`` where an image has
-    a place, and the probability of every class.
+    a place, and the probability of every class; all probabilities are calibrated.
 
     Args:
         model: of this method.
@@ -198,9 +220,9 @@ def write_predictions(model: NetModel, some: Iterable[Chips], path: str | Path) 
         )
         for chips in filter(len, some):
             said = single.predict(_fitting(model, chips, side))[:, :, 0, 0]
+            bests, said = said.argmax(1), model.calibration.apply(said)
             lonlat = np.full((len(chips), 2), np.nan) if chips.lonlat is None else chips.lonlat
-            for name, place, row in zip(chips.name, lonlat, said, strict=True):
-                best = int(row.argmax())
+            for name, place, best, row in zip(chips.name, lonlat, bests.tolist(), said, strict=True):
                 count[names[best]] += 1
                 where = [f"{value:.6f}" if np.isfinite(value) else "" for value in place]
                 top = float(row[best])

@@ -36,6 +36,7 @@ from jido.methods.debris_features import (
     fit_spectra,
     log_scores,
 )
+from jido.stats.calibrators import UNCALIBRATED
 
 SCHEME = ClassScheme.from_dict(
     {
@@ -259,6 +260,7 @@ class DebrisModel:
     tile = 256
     overlap = 0
     batch = 1
+    calibration = UNCALIBRATED  # what it says is calibrated
 
     @property
     def pixel_m(self) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from jido.methods.debris import DEBRIS, MIXED, SCHEME, DebrisConfig, DebrisModel
 from jido.methods.debris import scene_folds as folds_of
 from jido.methods.debris_features import require_bands
 from jido.methods.debris_image import UNKNOWN, correction_name, platform_name
-from jido.stats import accept_threshold, judged
+from jido.stats import accept_threshold, calibration, judged
 from jido.stats.abstention import group_accept_threshold
 from jido.stats.binary import average_precision_figure, score_histogram
 
@@ -96,9 +96,11 @@ def judge(rows: Rows, said: np.ndarray, folds: Folds, config: DebrisConfig) -> d
             confidence, right, rows.scenes, error=config.error, trust=config.trust
         )
     promise = {"aimed_error": config.error, "trust": None if folds.leaks else config.trust}
+    figures = calibration(np.column_stack([1 - said, said]), truth.astype(np.int64))
     return {
         **found,
         "folds": folds.to_dict(),
+        "calibration": {**figures, "kind": "platt" if config.calibrate else "none"},
         "judged_on": "spectra" if folds.leaks else "spectra of scenes left out",
         "optimistic": folds.leaks,
         "unsure": {"below": below, "share": 1 - share, **promise},

@@ -41,8 +41,9 @@ from jido.labels import (
     require_trainable,
 )
 from jido.methods.cells import CellConfig, Samples, cell_features, sample_cells, touching_groups
-from jido.methods.judging import evaluate, label_facts, polygon_agreement
+from jido.methods.judging import ACCEPTED_ERROR, evaluate, label_facts, polygon_agreement
 from jido.methods.settings import read_settings
+from jido.stats.calibrators import UNCALIBRATED, Calibration
 
 if TYPE_CHECKING:
     from sklearn.ensemble import ExtraTreesClassifier
@@ -130,6 +131,7 @@ class ForestModel:
         abstain_below: confidence under which the map says "unsure".
         package: name and hashes of the package it was loaded from.
         radiometry: what the numbers of the training images mean; ``None`` in old packages.
+        calibration: what maps do to its probabilities; nothing in old packages.
     """
 
     forest: ExtraTreesClassifier
@@ -142,6 +144,7 @@ class ForestModel:
     abstain_below: float
     package: dict[str, str] | None = None
     radiometry: Radiometry | None = None
+    calibration: Calibration = UNCALIBRATED
 
     @property
     def stride(self) -> int:
@@ -195,6 +198,7 @@ class ForestModel:
                 "stride": self.stride,
                 "halo": self.halo,
                 "abstain_below": self.abstain_below,
+                "calibration": self.calibration.to_dict(),
             },
             radiometry=self.radiometry,
         ).save(
@@ -236,6 +240,7 @@ class ForestModel:
             abstain_below=abstain_below,
             package=package_id(folder),
             radiometry=package.radiometry,
+            calibration=Calibration.from_dict(package.extra.get("calibration")),
         )
 
 
@@ -246,6 +251,7 @@ def train_forest(
     config: ForestConfig | None = None,
     folds: int = 5,
     leaky_too: bool = False,
+    error: float = ACCEPTED_ERROR,
     progress: Progress | None = None,
 ) -> ForestModel:
     """Judge a forest on folds by polygon, then fit the one for the map on all labels.
@@ -256,6 +262,7 @@ def train_forest(
         config: settings; the default ones without it.
         folds: number of folds, each polygon in one of them.
         leaky_too: also give the figure of a random pixel split, marked as leaking.
+        error: share of wrong cells accepted among those of which maps are sure.
         progress: told how far it is.
 
     Raises:
@@ -277,7 +284,7 @@ def train_forest(
     samples = replace(samples, group=touching_groups(samples, cell_grid(scene.geobox, config.cell)))
     split = group_kfold(samples.group, samples.y, k=folds, seed=config.seed)
     held = held_out(samples, split, config, k, progress=progress)
-    evaluation = evaluate(samples, held, split, labels.scheme)
+    evaluation = evaluate(samples, held, split, labels.scheme, error=error)
     evaluation["polygons"] = polygon_agreement(samples, held, split, labels)
     evaluation["images"] = [path.name for path in scene.paths]
     evaluation["labels"] = label_facts(samples, labels, drawn)
@@ -299,4 +306,5 @@ def train_forest(
         evaluation=evaluation,
         abstain_below=evaluation["unsure"]["below"],
         radiometry=describe_scene(scene),
+        calibration=Calibration.from_dict(evaluation["calibration"]["fitted"]),
     )

@@ -24,13 +24,14 @@ from jido.io import Progress, Scene, describe_scene
 from jido.labels import Folds, Labels, cap_per_group, group_kfold, require_trainable
 from jido.methods.cells import touching_groups
 from jido.methods.encoder_package import EncoderPackage
-from jido.methods.judging import evaluate, label_facts, polygon_agreement
+from jido.methods.judging import ACCEPTED_ERROR, evaluate, label_facts, polygon_agreement
 from jido.methods.net import NetConfig, NetModel
 from jido.methods.pretrain import in_decibels
 from jido.methods.selfsup import token_side
 from jido.methods.settings import read_settings
 from jido.methods.tune import TuneConfig, Tuning
 from jido.nets import Setting
+from jido.stats.calibrators import Calibration
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -170,6 +171,7 @@ def train_lcz_net(
     config: LczNetConfig | None = None,
     encoder: EncoderPackage | None = None,
     folds: int = 5,
+    error: float = ACCEPTED_ERROR,
     progress: Progress | None = None,
 ) -> NetModel:
     """Judge nets on folds by polygon, then train the one for the map on all labels.
@@ -180,6 +182,7 @@ def train_lcz_net(
         config: settings; the default ones without it.
         encoder: where the nets begin; from scratch without it.
         folds: number of folds, each polygon in one of them.
+        error: share of wrong cells accepted among those of which maps are sure.
         progress: told how far it is.
 
     Raises:
@@ -203,7 +206,7 @@ def train_lcz_net(
         held[test] = ready.tuned(train).probabilities(test)
         if progress:
             progress("judging on folds", i, split.k + 1)
-    evaluation = evaluate(windows, held, split, labels.scheme)
+    evaluation = evaluate(windows, held, split, labels.scheme, error=error)
     evaluation["polygons"] = polygon_agreement(windows, held, split, labels)
     evaluation["images"] = [path.name for path in scene.paths]
     evaluation["labels"] = label_facts(windows, labels, len(np.unique(labels.groups[windows.item])))
@@ -256,4 +259,5 @@ def lcz_model(
         evaluation=evaluation,
         abstain_below=evaluation["unsure"]["below"],
         radiometry=describe_scene(scene),
+        calibration=Calibration.from_dict(evaluation["calibration"]["fitted"]),
     )

@@ -33,6 +33,7 @@ from jido.geo.radiometry import Radiometry
 from jido.io import TENSORS, Package, Sample, load_tensors, mlm_item, package_id, write_tensors
 from jido.labels import ClassScheme, Labels
 from jido.nets import Combine, Head, Setting, load_net
+from jido.stats.calibrators import UNCALIBRATED, Calibration
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,6 +103,7 @@ class NetModel:
         abstain_below: confidence under which the map says "unsure".
         package: name and hashes of the package it was loaded from.
         radiometry: what the numbers of the training images mean; ``None`` where nobody knows.
+        calibration: what maps do to its probabilities; nothing in old packages.
 
     Raises:
         ModelError: when net, config, bands and classes do not fit together.
@@ -117,6 +119,7 @@ class NetModel:
     abstain_below: float = 0.0
     package: dict[str, str] | None = None
     radiometry: Radiometry | None = None
+    calibration: Calibration = UNCALIBRATED
     _quick: Net = field(init=False, repr=False)  # what predicts
 
     def __post_init__(self) -> None:
@@ -276,7 +279,12 @@ class NetModel:
             pixel_m=self.pixel_m,
             labels=self.labels,
             evaluation=self.evaluation,
-            extra={"stride": self.stride, "halo": self.halo, "abstain_below": self.abstain_below},
+            extra={
+                "stride": self.stride,
+                "halo": self.halo,
+                "abstain_below": self.abstain_below,
+                "calibration": self.calibration.to_dict(),
+            },
             radiometry=self.radiometry,
         ).save(
             folder,
@@ -318,6 +326,7 @@ class NetModel:
                 abstain_below=float(package.extra["abstain_below"]),
                 package=package_id(folder),
                 radiometry=package.radiometry,
+                calibration=Calibration.from_dict(package.extra.get("calibration")),
             )
         except ModelError as err:
             raise ModelError(f"{folder}: {err}") from err

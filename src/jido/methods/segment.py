@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,9 @@ from jido.data.tiles import Tiles
 from jido.io import Progress, replacing
 from jido.labels import ClassScheme, binary_scheme
 from jido.methods.errors import ErrorMask
+from jido.methods.judging import ACCEPTED_ERROR
 from jido.methods.net import NetConfig, NetModel
+from jido.methods.segment_trust import Trust, trust_of
 from jido.methods.stage import PRECONDITION, Data, Stage, StageConfig
 from jido.methods.two_stage import CASES, Case, TwoStage, TwoStageConfig, require_cases, require_net
 from jido.stats.binary import (
@@ -46,6 +49,7 @@ class Judged:
         groups: number of groups that the figures rest on.
         validation_iou: at that threshold, on the tiles that chose it.
         validation_recall: the same.
+        trust: what the same tiles teach of probabilities.
     """
 
     stage: Stage
@@ -54,6 +58,7 @@ class Judged:
     groups: int
     validation_iou: float
     validation_recall: float
+    trust: Trust
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,20 +83,29 @@ class Segmentation:
 
 
 def judge(
-    stage: Stage, judged: np.ndarray, *, recall: float | None = None, level: float | None = 0.95
+    stage: Stage,
+    judged: np.ndarray,
+    *,
+    recall: float | None = None,
+    level: float | None = 0.95,
+    error: float = ACCEPTED_ERROR,
 ) -> Judged:
-    """The best epoch and the threshold from validation tiles, figures from other ones.
+    """The best epoch, threshold and calibration from validation tiles, figures from other ones.
 
     Args:
         stage: trained.
         judged: places of the tiles to judge on.
         recall: that the threshold must reach on validation pixels; the best IoU without it.
-        level: coverage that intervals aim at; ``None`` claims none.
+        level: coverage that intervals aim at; ``None`` claims none, and promises nothing.
+        error: share of wrong ones accepted among the pixels of the target of which maps are sure.
     """
     stage.take_best()
-    chosen = stage.histograms(stage.data.validation).sum(0)
+    validation = stage.histograms(stage.data.validation)
+    chosen = validation.sum(0)
     threshold = best_threshold(chosen, recall=recall)
     histograms = stage.histograms(judged)
+    others = None if np.isin(judged, stage.data.validation).any() else histograms
+    trust = trust_of(validation, others, threshold, error=None if level is None else error)
     metrics = binary_figures(counts_at(histograms, threshold), level=level)
     metrics["pr_auc"] = average_precision_figure(histograms, level=level)
     on_validation = {key: float(value) for key, value in binary_summary(counts_at(chosen, threshold)).items()}
@@ -99,7 +113,8 @@ def judge(
         LOG.warning(
             "A recall of %g is not reached: %.3f at the lowest threshold.", recall, on_validation["recall"]
         )
-    return Judged(stage, threshold, metrics, len(histograms), on_validation["iou"], on_validation["recall"])
+    found = on_validation["iou"], on_validation["recall"]
+    return Judged(stage, threshold, metrics, len(histograms), *found, trust)
 
 
 class _Stages(NamedTuple):
@@ -127,6 +142,7 @@ def train_segmentation(
     config: TwoStageConfig,
     work: Path,
     scheme: ClassScheme | None = None,
+    error: float = ACCEPTED_ERROR,
     progress: Progress | None = None,
 ) -> Segmentation:
     """Train one stage or two, choose epoch and threshold on validation tiles, judge on test tiles.
@@ -138,12 +154,13 @@ def train_segmentation(
         config: the settings. One stage has as many epochs as two have together.
         work: an existing folder for checkpoints: what was cut off goes on from there.
         scheme: background and target; the labels' own, or :func:`~jido.labels.binary_scheme`.
+        error: share of wrong ones accepted among the pixels of the target of which maps are sure.
         progress: told the epochs.
     """
     start = time.perf_counter()
     require_net(config, tiles.side)
     data = Data(tiles, split.places("train"), split.places("val"))
-    found = _trained(TwoStage(data, config, work, progress=progress), split)
+    found = _trained(TwoStage(data, config, work, progress=progress), split, error=error)
     return _segmentation(found, split, found.rows, scheme=scheme, start=start)
 
 
@@ -155,6 +172,7 @@ def train_cases(
     work: Path,
     cases: Mapping[str, Case] = CASES,
     scheme: ClassScheme | None = None,
+    error: float = ACCEPTED_ERROR,
     progress: Progress | None = None,
 ) -> Segmentation:
     """Train all cases of the paper, which share what they can of stage 1, for its table 2 and figure 5.
@@ -169,6 +187,7 @@ def train_cases(
         work: an existing folder; every case keeps its checkpoints in a folder of its name.
         cases: by name, ``BRANCH_ONSET-UNTIL``; of one branch those with fewer epochs first.
         scheme: background and target.
+        error: as for :func:`train_segmentation`.
         progress: told the epochs.
 
     Raises:
@@ -184,7 +203,7 @@ def train_cases(
     for name, case in cases.items():
         folder = _begun(work / name, before=folder, branch=case.branch)
         method = TwoStage(data, config.case(name, cases), folder, progress=progress)
-        found = _trained(method, split, name=name)
+        found = _trained(method, split, name=name, error=error)
         rows |= {(row["run"], row["epoch"]): row for row in found.rows}
         told = {key: getattr(found.last, key) for key in ("metrics", "validation_iou", "threshold")}
         facts[name] = {
@@ -214,19 +233,20 @@ def _begun(folder: Path, *, before: Path, branch: str) -> Path:
     return folder
 
 
-def _trained(method: TwoStage, split: Split, *, name: str = "stage 2") -> _Stages:
+def _trained(method: TwoStage, split: Split, *, error: float, name: str = "stage 2") -> _Stages:
     """The stages that the settings ask for, trained and judged; ``name``: of stage 2 in the history."""
     config, judged = method.config, _judged_places(split)
     level = None if split.leaks else 0.95
+    judging = partial(judge, judged=judged, recall=config.recall, level=level, error=error)
     if config.stages == 1:
         plain = method.stage_one(collect=False, until=config.until + config.epochs)
-        return _Stages(judge(plain, judged, recall=config.recall, level=level), None, None)
+        return _Stages(judging(plain), None, None)
     if config.out_of_fold:
         method.folds()  # too few groups are refused before hours of stage 1
     one = method.stage_one()
     errors = method.out_of_fold() if config.out_of_fold else one.errors
     two = method.stage_two(one, errors, name=name)
-    first, second = (judge(stage, judged, recall=config.recall, level=level) for stage in (one, two))
+    first, second = map(judging, (one, two))
     return _Stages(first, second, errors)
 
 
@@ -269,6 +289,8 @@ def _segmentation(
         "best_epoch": last.stage.best["epoch"],
         "validation_iou": last.validation_iou,
         "validation_recall": last.validation_recall,
+        "calibration": last.trust.figures,
+        **({"unsure": last.trust.unsure} if last.trust.unsure else {}),
         "stages": 2 if found.second else 1,
         "device": str(last.stage.learner.device),
         "seconds": round(time.perf_counter() - start, 2),
@@ -311,5 +333,7 @@ def net_model(
         pixel_m=tiles.pixel_m,
         labels=tiles.labels,
         evaluation=evaluation,
+        abstain_below=judged.trust.unsure.get("below", 0.0),
         radiometry=tiles.radiometry,
+        calibration=judged.trust.calibration,
     )

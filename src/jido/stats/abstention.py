@@ -1,6 +1,6 @@
 """When a map should say "unsure".
 
-Three promises, and what each rests on:
+Four promises, and what each rests on:
 
 - :func:`accept_threshold`: of the held-out samples a share of ``error`` was wrong. No promise for new ones.
 - :func:`group_accept_threshold`: in a new group (an event, a scene) at most ``error`` of the answers are
@@ -9,6 +9,9 @@ Three promises, and what each rests on:
 - :func:`mean_accept_threshold`: the mean over new groups is at most ``error``. It allows for single groups
   that fail, but without assumptions it takes more groups than there are events: as many as
   ``log(1 - trust) / log(1 - error)``, 45 for .9 and .05, none of which has an error.
+- :func:`pooled_accept_threshold`: of all answers in as many new groups, taken together, at most ``error`` is
+  wrong, with a chance of ``trust``. For many small groups that are wrong as a whole or not at all (polygons);
+  it leans on Student's t and asks for ``1 / error`` groups of one size, or more.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import stdtr, xlog1py, xlogy
+from scipy.special import stdtr, stdtrit, xlog1py, xlogy
 from scipy.stats import binom
 
 from jido.errors import JidoError
@@ -26,6 +29,9 @@ NEVER = 1.01
 
 FEW = 0.1
 """Share of a group below which its answers are judged as if they were so many (see below)."""
+
+START = 0.3
+"""Share of samples answered at the first threshold of :func:`pooled_accept_threshold`, so at least."""
 
 _ROUNDING = 1e-9
 
@@ -226,3 +232,83 @@ BOUNDS: dict[str, Callable[[np.ndarray, float], float]] = {
     "t": t_p_value,
 }
 """p-values of "the mean is above": the first two hold for any distribution."""
+
+
+# -- all answers of new groups together --------------------------------------------------------
+
+
+def pooled_accept_threshold(
+    confidence: np.ndarray,
+    right: np.ndarray,
+    groups: np.ndarray,
+    *,
+    error: float,
+    trust: float = 0.9,
+    weights: np.ndarray | None = None,
+    steps: int = 100,
+) -> tuple[float, float]:
+    """Lowest confidence from which on at most ``error`` of the answers in as many new groups is wrong.
+
+    A group loses its wrong answers less ``error`` times its answers; the share of wrong ones among all
+    answers keeps to ``error`` where the mean loss is not above 0. Of the G held-out groups and G new ones
+    that mean may differ by t s sqrt(2 / G): Student's t of a prediction, s the standard deviation of the
+    losses. Groups are of many sizes and few of them fail, for which t alone promises too much, so:
+
+    - the group with the highest loss stands twice, as the new group does in conformal risk control
+      (Angelopoulos et al. 2022, arXiv 2208.02814, equation 4), there with the highest loss that is possible;
+    - half of the chance to fail, (1 - ``trust``) / 2, is given to t;
+    - thresholds are tested downwards until one is not refuted (as in :func:`mean_accept_threshold`), from
+      that on which :data:`START` of the samples are answered: higher ones rest on a few groups;
+    - fewer than ``1 / error`` groups promise nothing, for one that fails as a whole would break it alone;
+      groups of different sizes count as fewer, (sum of sizes)^2 / sum of squares (Kish 1965).
+
+    Distribution-free it is not: what it is worth is measured in ``experiments/calibration.py``. Where groups
+    of very different sizes fail as a whole the chance may be .87, not .9 (``tests/test_abstention.py``).
+    Nothing is promised of a single group.
+
+    Args:
+        confidence: (n,) of samples of groups that the model has not seen.
+        right: (n,) bool.
+        groups: (n,) polygon, image or square of each sample.
+        error: share of wrong answers accepted, 0..1.
+        trust: chance that as many new groups keep to it.
+        weights: (n,) number of samples that a row stands for; 1 without it.
+        steps: thresholds that are tried, quantiles of the confidence.
+
+    Returns:
+        The threshold and the share of all samples answered; a threshold above 1 and 0 where nothing can be
+        promised.
+
+    Raises:
+        JidoError: as :func:`group_accept_threshold`.
+    """
+    _by_group(confidence, right, groups, error, trust)
+    weights = np.ones(len(confidence)) if weights is None else weights
+    size = np.bincount(np.unique(groups, return_inverse=True)[1], weights)
+    if error * size.sum() ** 2 < (size**2).sum() * (1 - _ROUNDING):
+        return NEVER, 0.0
+    tried = np.unique(np.quantile(confidence, np.linspace(0, 1, steps), method="lower"))
+    answers, wrong = _from_each_on(confidence, right, groups, weights, tried)
+    losses = wrong - error * answers
+    losses = np.column_stack([losses, losses.max(axis=1)])
+    count = losses.shape[1]
+    reach = stdtrit(count - 1, (1 + trust) / 2) * np.sqrt(1 / count + 1 / len(size))
+    refuted = losses.mean(axis=1) + reach * losses.std(axis=1, ddof=1) <= _ROUNDING
+    share = answers.sum(axis=1) / weights.sum()
+    first = int(np.flatnonzero(share >= START)[-1])  # shares fall as thresholds rise
+    held = np.append(np.flatnonzero(~refuted[: first + 1]), -1).max() + 1
+    if held > first:
+        return NEVER, 0.0
+    return float(tried[held]), float(share[held])
+
+
+def _from_each_on(
+    confidence: np.ndarray, right: np.ndarray, groups: np.ndarray, weights: np.ndarray, tried: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Answers and wrong answers (T, G) of each group from each threshold (T,) on, which rise."""
+    _, number = np.unique(groups, return_inverse=True)
+    cell = (np.searchsorted(tried, confidence, side="right") - 1) * (number.max() + 1) + number
+    shape = len(tried), int(number.max()) + 1
+    counts = (np.bincount(cell, part, shape[0] * shape[1]) for part in (weights, weights * (1.0 - right)))
+    answers, wrong = (part.reshape(shape)[::-1].cumsum(axis=0)[::-1] for part in counts)
+    return answers, wrong

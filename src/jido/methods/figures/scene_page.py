@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import importlib.metadata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -265,6 +265,7 @@ def _confidence(result: Classification) -> list[str]:
     figure = confidence_figure(found["reliability"], said.max(1), right)
     rows = [
         ["Expected calibration error", _number(found["ece"])],
+        ["The same before calibration on validation images", _number(found["before"]["ece"])],
         ["Brier score (0 to 2)", _number(found["brier"])],
         ["Mean confidence of right answers", _number(found["right"])],
         ["Mean confidence of wrong answers", _number(found["wrong"])],
@@ -275,7 +276,7 @@ def _confidence(result: Classification) -> list[str]:
         "expected calibration error is the mean distance from the line, weighed by images."
     )
     if "unsure" in evaluation:
-        words += f" {_unsure(**evaluation['unsure'])}"
+        words += f" {_unsure(evaluation['unsure'])}"
     return [
         f"<h2>Confidence</h2><p>{words}</p>",
         _image(figure, "Reliability diagram, and histograms of confidence"),
@@ -283,19 +284,11 @@ def _confidence(result: Classification) -> list[str]:
     ]
 
 
-def _unsure(below: float, share: float, aimed_error: float) -> str:
-    """What maps call unsure; ``share`` is that of the unsure ones."""
-    most = f"{aimed_error * 100:.0f} %"
-    if share == 0:
-        return f"Maps call no answer unsure: of the validation images no more than {most} were wrong."
-    if share == 1:
-        return (
-            f"Maps call all answers unsure: even of the surest validation images more than {most} were wrong."
-        )
-    return (
-        f"Maps call answers below {below:.2f} unsure: {_percent(share)} of the validation images, so "
-        f"that of the others up to {most} are wrong; for new places that is an aim, not a promise."
-    )
+def _unsure(unsure: Mapping[str, Any]) -> str:
+    """What maps call unsure, and what that promises."""
+    if unsure["share"] == 1:
+        return f"Maps call all answers unsure. {unsure['promise']}"
+    return f"Maps call answers below {unsure['below']:.2f} unsure. {unsure['promise']}"
 
 
 def _pictures(result: Classification) -> list[str]:

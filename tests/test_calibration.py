@@ -22,7 +22,13 @@ from jido.methods.judging import evaluate
 from jido.methods.segment_trust import rows_of, trust_of
 from jido.stats.binary import BINS, score_histogram
 from jido.stats.calibration import calibration
-from jido.stats.calibrators import UNCALIBRATED, Calibration, cross_calibrated, fit_calibration
+from jido.stats.calibrators import (
+    UNCALIBRATED,
+    Calibration,
+    calibration_facts,
+    cross_calibrated,
+    fit_calibration,
+)
 
 HOT = Calibration("temperature", 2.0)
 BENT = Calibration("isotonic", curve=((0.3, 0.2), (0.6, 0.5), (0.9, 0.95)))
@@ -365,3 +371,9 @@ def test_a_training_calibrates_and_says_what_it_promises(jido, town, out):
 
 def test_an_error_that_is_no_share_is_refused(jido, town, out):
     assert jido(*train(town, out / "m", "--error", 1.5)).code == 2
+
+
+def test_a_map_that_is_not_calibrated_has_the_figures_of_what_it_says():
+    before = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    facts = calibration_facts(before, before[::-1], np.array([0, 1, 1]), fitted=UNCALIBRATED)
+    assert (facts["ece"], facts["brier"]) == (facts["before"]["ece"], facts["before"]["brier"])

@@ -1,6 +1,7 @@
 """Known data sets: fetched from a server on this machine, gone on with, checked, and refused in words."""
 
 import hashlib
+import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -105,6 +106,24 @@ def test_the_list(jido: Callable[..., Run]):
     said = " ".join(jido("data", "list").out.split())
     assert "[95 MB; MIT]" in said
     assert "size not known" in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"file.zip"', '"../file.zip"', "'../file.zip' does not lie inside"),
+        ('"file.zip"', '"/file.zip"', "'/file.zip' does not lie inside"),
+        ("bytes = 0", 'bytes = "many"', "'many' bytes"),
+        ("md5:", "crc:", "the hash 'crc:"),
+        ("{folder}", "{file}", "'file'"),
+    ],
+)
+def test_a_table_that_is_wrong_is_refused(tmp_path: Path, old: str, new: str, says: str):
+    path = table(tmp_path / "t.toml", "http://127.0.0.1:9/file.zip")
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(JidoError, match=re.escape(says)):
+        read_collections(path)
 
 
 # -- fetching ------------------------------------------------------------------------------------
@@ -216,6 +235,9 @@ def test_what_cannot_be_fetched_is_said_and_leaves_nothing(
     get(table(tmp_path / "t.toml", f"{home.address}/gone"), says=("404", page, "by hand"))
     get(table(tmp_path / "t.toml", "http://127.0.0.1:9/file.zip"), says=("no network", page, "by hand"))
     get(table(tmp_path / "t.toml", file, size=10**18), says=("needs 1000000000.0 GB", "-o"))
+    nested = table(tmp_path / "t.toml", f"{home.address}/gone")
+    nested.write_text(nested.read_text().replace('"file.zip"', '"below/file.zip"'))
+    get(nested, says=("404", "below/file.zip"))
     (tmp_path / "t.toml").write_text("[small]\ntitle = 1")
     get(tmp_path / "t.toml", says=("is no table of data sets",))
     with pytest.raises(JidoError, match="is no table"):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jido.errors import JidoError
-from jido.stats.design import allocate, expected_se, required_n, stratified_accuracy
+from jido.stats.design import allocate, expected_se, stratified_accuracy
+from jido.stats.design_plan import planned
 
 # Olofsson et al. 2014, doi 10.1016/j.rse.2014.02.015, table 8: map in rows, truth in columns; classes are
 # deforestation, forest gain, stable forest, stable non-forest; pixels of 30 m. The counts and the figures
@@ -302,7 +303,7 @@ def test_bad_samples_are_refused_in_a_sentence(change, sentence):
 
 def test_olofsson_sample_size_and_allocations():
     # eq. 13: sum of W S = 0.00917 + 0.00735 + 0.096 + 0.14057 = 0.25308; (0.25308 / 0.01)² = 640.5
-    assert required_n(PIXELS, USERS, se=0.01) == required_n(PIXELS, USERS, se=0.01, finite=True) == 641
+    assert planned(PIXELS, USERS, se=0.01, rule="neyman", least=2).sum() == 641
     assert allocate(640, PIXELS, rule="equal").tolist() == [160] * 4
     assert allocate(641, PIXELS).tolist() == [13, 10, 205, 413]
     # in proportion to 0.00917, 0.00735, 0.096 and 0.14057
@@ -312,29 +313,12 @@ def test_olofsson_sample_size_and_allocations():
     assert allocate(640, PIXELS, least=75).sum() == 640
 
 
-@pytest.mark.parametrize("rule", ["equal", "proportional", "neyman"])
-def test_the_wished_standard_error_is_met_and_no_unit_is_too_many(rule):
-    n = required_n(PIXELS, USERS, se=0.012, rule=rule)
-    shares = {"shares": USERS} if rule == "neyman" else {}
-    assert expected_se(allocate(n, PIXELS, rule=rule, **shares), PIXELS, USERS) == pytest.approx(
-        0.012, rel=2e-3
-    )
-    smaller = allocate(int(n * 0.98), PIXELS, rule=rule, **shares)
-    assert expected_se(smaller, PIXELS, USERS) > 0.012
-
-
 def test_no_allocation_beats_neymans():
     best = expected_se(allocate(640, PIXELS, rule="neyman", shares=USERS), PIXELS, USERS)
     rng = np.random.default_rng(2)
     for _ in range(200):
         other = 1 + rng.multinomial(636, rng.dirichlet(np.ones(4)))
         assert expected_se(other, PIXELS, USERS) >= best
-
-
-def test_a_small_map_needs_fewer_units():
-    # one stratum of 100 units, p = 0.5, se 0.05: 0.25 / 0.0025 = 100; with all known 0.25 / 0.005 = 50
-    assert required_n(np.array([100]), np.array([0.5]), se=0.05) == 100
-    assert required_n(np.array([100]), np.array([0.5]), se=0.05, finite=True) == 50
 
 
 def test_bounds_of_an_allocation_hold():
@@ -378,7 +362,20 @@ def test_bad_allocations_are_refused_in_a_sentence(options, sentence):
 
 
 def test_bad_plans_are_refused_in_a_sentence():
-    with pytest.raises(JidoError, match="standard error wished lies between 0 and 1, not at 0"):
-        required_n(PIXELS, USERS, se=0)
     with pytest.raises(JidoError, match="Each of 4 strata needs a unit"):
         expected_se(np.array([0, 1, 1, 1]), PIXELS, USERS)
+
+
+def test_area_where_no_unit_differs_from_its_stratum():
+    # Two strata of 600 and 400, 30 and 20 units, all right. One unit of each kind is added to each:
+    # 1/32 and 1/22 hold, var = .36 (1/32 31/32)/30 + .16 (1/22 21/22)/20.
+    place = np.repeat([0, 1], [30, 20])
+    found = stratified_accuracy(place, place, place, np.array([600.0, 400.0]))
+    variance = 0.36 * (31 / 32**2) / 30 + 0.16 * (21 / 22**2) / 20
+    n = 0.24 / variance
+    half = 1.959964 / (1 + 1.959964**2 / n) * np.sqrt(0.24 / n + 1.959964**2 / (4 * n**2))
+    area = found.areas[0]
+    assert (area["value"], area["se"]) == (pytest.approx(0.6), pytest.approx(0.0, abs=1e-12))
+    assert area["upper"] - area["lower"] == pytest.approx(2 * half, rel=1e-6)
+    simple = stratified_accuracy(place, place, np.zeros(50, int), np.array([1000.0]))
+    assert area["upper"] - area["lower"] < simple.areas[0]["upper"] - simple.areas[0]["lower"]

@@ -39,6 +39,23 @@ def test_figures_by_hand():
     )
 
 
+def test_cells_count_by_their_area():
+    """By hand: 2 clusters of 4 cells, 2 seen in each; the wrong cell has 3 of 1 + 3 + 1 + 1 parts."""
+    place = np.array([0, 0, 1, 1])
+    given = {"mapped": np.array([0, 1, 1, 0]), "reference": np.array([0, 0, 1, 0]), "cluster": place}
+    found = cluster_accuracy(**given, sizes=np.array([4, 4]), area=np.array([1.0, 3, 1, 1]))
+    assert found.oa["value"] == pytest.approx(3 / 6)
+    assert found.users[1]["value"] == pytest.approx(1 / 4)
+    assert found.areas[0]["value"] == pytest.approx(5 / 6)
+    assert found.matrix == pytest.approx(np.array([[2 / 6, 3 / 6], [0, 1 / 6]]))
+    # squares stand for 2 x (1, 3) of 2 x (4, 2) parts that are right: rests -2 and 2
+    assert found.oa["se"] == pytest.approx(np.sqrt(2 * (2**2 + 2**2)) / 12)
+    alike = cluster_accuracy(**given, sizes=np.array([4, 4]), area=np.full(4, 8.0))
+    assert alike == cluster_accuracy(**given, sizes=np.array([4, 4]))
+    with pytest.raises(JidoError, match="area above 0"):
+        cluster_accuracy(**given, sizes=np.array([4, 4]), area=np.array([1.0, 0, 1, 1]))
+
+
 def test_clusters_of_one_cell_are_a_simple_random_sample():
     rng = np.random.default_rng(0)
     mapped = rng.integers(0, 3, 80)

@@ -104,6 +104,17 @@ def test_a_map_in_metres_is_turned_and_lies_where_gdal_says(tmp_path: Path):
     assert set(np.unique(picture)) == {1, 14, 255}
 
 
+@pytest.mark.parametrize("north", [6_650_000, 7_800_000])
+def test_far_north_no_row_is_left_out(north: int, tmp_path: Path):
+    """A degree of longitude is half or a third of one of latitude there; the map stands askew a little."""
+    codes = np.repeat(np.arange(1, 65, dtype=np.uint8)[:, None], 64, axis=1)
+    place = Affine(10, 0, 500_000, 0, -10, north)
+    path = write_map(tmp_path / "north.tif", codes, crs="EPSG:32633", transform=place)
+    assert write_kmz(path, tmp_path / "north.kmz").coarser == 1
+    picture = np.array(opened(tmp_path / "north.kmz")[1]["files/0.png"])
+    assert len(np.unique(picture[picture < 255])) >= 63
+
+
 def test_a_large_map_has_an_overview_and_parts(
     zones: np.ndarray, lcz_map: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -204,8 +215,15 @@ def test_what_is_no_such_map_is_refused(
         refused(command, lcz_map, "-o", lcz_map, says=("is an input",))
         refused(command, cut, *where, says=(cut,))
     refused("kmz", lcz_map, "-o", out / "map.zip", says=("end the name with .kmz",))
+    refused("canopy", lcz_map, "-o", out / "map.png", says=("end the name with .tif",))
     refused("kmz", empty, *to["kmz"], says=("holds no class anywhere",))
     refused("kmz", far, *to["kmz"], says=("codes below 0 or above 254",))
+    ones, wide = np.ones((8, 8), np.uint8), Affine(9000, 0, 160_000, 0, -9000, 1_000_000)
+    dateline = write_map(tmp_path / "fiji.tif", ones, crs="EPSG:32601", transform=wide)
+    for crs in ("EPSG:3413", "EPSG:3031"):
+        pole = write_map(tmp_path / "pole.tif", ones, crs=crs, transform=Affine(9, 0, -36, 0, -9, 36))
+        refused("kmz", pole, *to["kmz"], says=("holds a pole",))
+    refused("kmz", dateline, *to["kmz"], says=("crosses the 180th meridian",))
     refused("canopy", two, *to["canopy"], says=("holds background, field, no Local Climate Zones",))
     refused("canopy", odd, *to["canopy"], says=("holds the code 42",))
     refused("canopy", far, *to["canopy"], says=("holds the code 1000",))

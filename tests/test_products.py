@@ -125,6 +125,17 @@ def test_all_baselines_and_levels_become_reflectance(tmp_path, level, baseline, 
         assert any("no SCL" in note for note in scene.notes) == (level == "1C")
 
 
+@pytest.mark.parametrize("level", ["1C", "2A"])
+def test_what_was_too_bright_to_be_measured_has_no_data(tmp_path, level):
+    """65535 is no reflectance of 6.45, also in the copies of a coarser band."""
+    numbers = s2_numbers(["B04", "B11"])
+    numbers["B04"][5, 7] = numbers["B11"][3, 4] = 65_535
+    with Scene([make_safe(tmp_path, numbers, level=level)], clouds="show") as scene:
+        red, infrared = np.isnan(scene.read().data)
+    assert np.argwhere(red).tolist() == [[5, 7]]
+    assert np.argwhere(infrared).tolist() == [[6, 8], [6, 9], [7, 8], [7, 9]]
+
+
 def test_an_offset_is_that_of_its_own_band(tmp_path):
     numbers = s2_numbers(["B08", "B8A"])
     folder = make_safe(tmp_path, numbers)
@@ -259,6 +270,34 @@ def test_a_folder_of_a_pair_leaves_what_belongs_to_it_out(tmp_path):
     assert "without a" in error(tmp_path / "rtc")
 
 
+def test_an_image_that_is_given_twice_is_there_twice(tmp_path):
+    """As before and after of a change that there was none of."""
+    vv, vh = make_radar(tmp_path)
+    with Scene([vv, vh, vv, vh]) as scene:
+        assert scene.names == ("VV@1", "VH@1", "VV@2", "VH@2")
+    plain = write_band(tmp_path / "plain.tif", np.ones((4, 4), "float32"), 10)
+    with Scene([plain, plain]) as scene:
+        assert scene.names == ("band1@1", "band1@2")
+
+
+@pytest.mark.parametrize("number", ["float32", "uint16"])
+def test_what_a_mask_inside_of_a_file_hides_has_no_data_in_a_pair_either(tmp_path, number):
+    hidden = np.zeros((96, 96), bool)
+    hidden[:10, 20:] = True
+    files = [
+        write_band(tmp_path / f"a_{name}.tif", np.full((96, 96), level, number), 10)
+        for name, level in (("VV", 7), ("VH", 3))
+    ]
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        for file in files:
+            with rasterio.open(file, "r+") as sink:
+                sink.write_mask(~hidden)
+    with Scene(files) as scene:
+        for plane, level in zip(scene.read().data, (7, 3), strict=True):
+            np.testing.assert_array_equal(np.isnan(plane), hidden)
+            assert (plane[~hidden] == level).all()
+
+
 # -- bad input ---------------------------------------------------------------------------------
 
 
@@ -301,6 +340,13 @@ def test_without_metadata(tmp_path):
         ("</n1:General_Info>", "", "is damaged or cut short"),
         ("05.00</PROC", "five</PROC", "wrongly"),
         ('unit="none">10000<', 'unit="none">0<', "BOA_QUANTIFICATION_VALUE '0'"),
+        ('unit="none">10000<', 'unit="none">inf<', "BOA_QUANTIFICATION_VALUE 'inf'"),
+        ('id="3">-1000<', 'id="3">nan<', "states no BOA_ADD_OFFSET of B04, without"),
+        (
+            '<BOA_ADD_OFFSET band_id="3">-1000</BOA_ADD_OFFSET>',
+            "",
+            "states no BOA_ADD_OFFSET of B04, without",
+        ),
         ("PROCESSING_LEVEL", "LEVEL", "states no PROCESSING_LEVEL"),
         ("BOA_ADD_OFFSET ", "BOA_ADD ", "is damaged"),
         ("IMAGE_FILE", "IMAGES", "names no band files"),
@@ -337,6 +383,8 @@ def test_landsat_metadata_that_is_wrong(tmp_path):
     good = metadata.read_text()
     for old, new, says in (
         ("2.75e-05", "many", "no factors of B1"),
+        ("2.75e-05", "nan", "no factors of B1"),
+        ("LEVEL2_SURFACE_TEMPERATURE_PARAMETERS", "OTHER", "no factors of B10"),
         ("LANDSAT_8", "LANDSAT_3", "is not of Landsat 4 to 9"),
         ("PRODUCT_CONTENTS", "PRODUCT_METADATA", "is not of Landsat 4 to 9"),
     ):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -15,14 +17,17 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
+from odc.geo.geobox import GeoBox
 from pyproj import CRS, Geod
 
 import jido as package
 from jido.errors import JidoError, LabelsError, OutputError
 from jido.io import aux_xml
 from jido.io.design_sample import is_sample, read_pairs, read_sample, write_sample
-from jido.labels import lcz_scheme
+from jido.labels import ClassScheme, lcz_scheme
+from jido.maps.assess_sample import assess_sample, with_truth
 from jido.maps.sample import Clusters, draw_sample
+from jido.maps.sample_cells import row_areas
 
 NODATA = 255
 TEN_METRES = Affine(10, 0, 500_000, 0, -10, 5_300_000)
@@ -86,7 +91,21 @@ def test_strata_are_the_classes_and_points_lie_in_theirs(map_, allocation):
 def test_a_rare_stratum_is_drawn_whole_and_it_is_said(map_):
     found = draw(map_, least=20)
     assert spread(found)["town"] == (9, 9)
-    assert found.facts["notes"] == ["Stratum town holds 9 cells: all of them are in the sample."]
+    whole, zeros = found.facts["notes"]
+    assert whole == "Stratum town holds 9 cells: all of them are in the sample."
+    assert zeros.startswith("100 cells hold the code 0, which is no class: no figure of the sample speaks of")
+
+
+def test_code_0_is_told_where_one_draws(map_, tmp_path):
+    """The corner with code 0 begins in row 50 and column 40."""
+    there = tmp_path / "there.gpkg"
+    square = shapely.box(*(TEN_METRES * (0, 55)), *(TEN_METRES * (41, 0)))
+    pyogrio.raw.write(there, shapely.to_wkb([square]), [], [], geometry_type="Polygon", crs="EPSG:32632")
+    assert "5 cells hold the code 0" in draw(map_, within=there).facts["notes"][-1]
+    clear = write(tmp_path / "clear.tif", np.where(CODES == 0, NODATA, CODES).astype(np.uint8))
+    assert draw(clear, least=9).facts["notes"] == [
+        "Stratum town holds 9 cells: all of them are in the sample."
+    ]
     assert min(drawn for _, drawn in spread(draw(map_)).values()) == 9  # half of 120 in equal parts is 20
 
 
@@ -150,7 +169,22 @@ def test_the_number_of_points_follows_from_the_standard_error(map_):
     found = draw(map_, strata="none", n=None, se=0.03)
     assert len(found) == int(np.ceil(n))
     assert found.facts["plan"]["source"] == "a guess of 0.8"
-    assert found.facts["plan"]["se"]["oa"] == pytest.approx(0.03, abs=0.002)  # not reduced for these
+    assert found.facts["plan"]["se"]["oa"] == pytest.approx(0.03, rel=0.01)
+
+
+@pytest.mark.parametrize("rule", ["proportional", "neyman", "equal"])
+@pytest.mark.parametrize("wished", [0.03, 0.01, 0.0005])
+def test_a_standard_error_is_reached_whatever_the_least_takes(map_, rule, wished):
+    """With Var = Σ W² p (1 - p) (1 / n - 1 / N), and without one point less than it takes."""
+    right = {"forest": 0.98, "water": 0.6, "town": 0.9}
+    found = draw(map_, n=None, se=wished, allocation=rule, accuracies=right)
+    cells, drawn = np.array(list(spread(found).values())).T
+    p = np.array([right[name] for name in spread(found)])
+    reached = np.sqrt(((cells / cells.sum()) ** 2 * p * (1 - p) * (1 / drawn - 1 / cells)).sum())
+    assert reached <= wished
+    assert found.facts["plan"]["se"]["oa"] == pytest.approx(reached)
+    fewer = draw(map_, n=len(found) - 1, allocation=rule, accuracies=right)
+    assert fewer.facts["plan"]["se"]["oa"] > wished
 
 
 def test_neyman_draws_by_the_held_out_figures_of_the_map(map_):
@@ -190,11 +224,11 @@ def test_expected_areas_are_those_of_the_binomial_for_two_classes(tmp_path):
     found = draw(
         path, classes={1: "a", 2: "b"}, n=None, allocation={"a": 50, "b": 80}, accuracies={"a": 0.7, "b": 0.9}
     )
-    se = np.sqrt(0.25**2 * 0.21 / 50 + 0.75**2 * 0.09 / 80)
+    se = np.sqrt(0.25**2 * 0.21 * (1 / 50 - 1 / 300) + 0.75**2 * 0.09 * (1 / 80 - 1 / 900))
     expected = found.facts["plan"]["se"]
     assert expected["oa"] == pytest.approx(se)
     assert expected["area_share"] == {"a": pytest.approx(se), "b": pytest.approx(se)}
-    assert expected["users_accuracy"]["a"] == pytest.approx(np.sqrt(0.21 / 50))
+    assert expected["users_accuracy"]["a"] == pytest.approx(np.sqrt(0.21 * (1 / 50 - 1 / 300)))
 
 
 # -- where -------------------------------------------------------------------------------------
@@ -219,6 +253,25 @@ def test_strata_of_a_raster_and_of_polygons_are_the_same(map_, tmp_path):
     assert inside.facts["within"] == "zones.gpkg"
 
 
+def test_a_stratum_beyond_the_last_number_is_refused(map_, tmp_path):
+    """65536 stands for cells without a stratum inside of Jido."""
+    zones = write(tmp_path / "zones.tif", np.where(CODES == 2, 65_536, 1).astype(np.int32), nodata=-1)
+    with pytest.raises(LabelsError, match="holds 65536: number strata from 0 to 65535"):
+        draw(map_, strata=zones)
+
+
+def test_two_of_one_name_are_refused(map_, tmp_path):
+    """A file of points knows strata by their names: both would come back as one."""
+    with pytest.raises(LabelsError, match="Two classes are called 'Water'"):
+        draw(map_, classes={2: "Water", 5: "water", 9: "town"})
+    zones = write(tmp_path / "zones.tif", np.where(CODES == 2, 1, 2).astype(np.uint8))
+    named = [{"code": code, "label": "low", "name": "low", "color": "#123456"} for code in (1, 2)]
+    scheme = ClassScheme.from_dict({"name": "z", "classes": named, "weights": None, "built": []})
+    zones.with_name("zones.tif.aux.xml").write_text(aux_xml(scheme, (1,)), encoding="utf-8")
+    with pytest.raises(LabelsError, match="Two strata are called 'low'"):
+        draw(map_, strata=zones)
+
+
 def test_areas_are_those_on_the_ground(map_, tmp_path):
     assert sum(s.km2 for s in draw(map_).strata) == pytest.approx(MAPPED.sum() * 1e-4)
     degrees = write(
@@ -233,6 +286,32 @@ def test_areas_are_those_on_the_ground(map_, tmp_path):
     found = sum(s.km2 for s in draw(degrees).strata)
     assert found == pytest.approx(sum(areas[r] for r in row.tolist()), rel=1e-4)
     assert draw(degrees).crs.epsg == CRS("EPSG:4326").to_epsg()
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform", "where"),
+    [
+        ("EPSG:4326", Affine(1, 0, 10, 0, -2, 80), "degrees"),
+        ("EPSG:3857", Affine(1e5, 0, 1e6, 0, -3e5, 1.55e7), "this projection"),
+    ],
+)
+def test_cells_of_unequal_area_count_by_it(tmp_path, crs, transform, where):
+    """A map that is right in its northern half alone: 80° to 40° and 40° to 0°, or about so."""
+    codes = np.full((40, 40), 2, np.uint8)
+    path = write(tmp_path / "map.tif", codes, crs=crs, transform=transform)
+    truth = write(tmp_path / "truth.tif", np.repeat([2, 5], 20)[:, None].repeat(40, 1).astype(np.uint8),
+                  crs=crs, transform=transform)  # fmt: skip
+    rows = row_areas(GeoBox((40, 40), transform, crs))
+    right = rows[:20].sum() / rows.sum()
+    assert abs(right - 0.5) > 0.1
+    drawn = draw(path, n=1600, clusters=Clusters(4, 16))  # everything
+    found = assess_sample(path, with_truth(drawn, truth))
+    assert found["metrics"]["oa"]["value"] == pytest.approx(right)
+    assert any(f"Cells in {where} differ in area: each counts by its own." in note for note in found["notes"])
+    halves = write(tmp_path / "halves.tif", np.repeat([1, 3], 20)[:, None].repeat(40, 1).astype(np.uint8),
+                   crs=crs, transform=transform)  # fmt: skip
+    found = assess_sample(path, with_truth(draw(path, strata=halves), truth))
+    assert found["metrics"]["oa"]["value"] == pytest.approx(right)
 
 
 def test_a_map_without_a_place_on_earth_is_sampled_by_rows_and_columns(tmp_path):
@@ -375,6 +454,25 @@ def test_what_cannot_be_meant_is_told_with_its_row(points, change, says):
     form = fill(points, lambda k, row: change if k == 3 else {})
     with pytest.raises(LabelsError, match=says):
         read_sample(points, form=form)
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("design", "update design set value = '{}'"),
+        ("chances", "update chances set stratum = 'nowhere' where id = 3"),
+        ("chances", "update chances set stratum = 'water'"),
+        ("sample", "update sample set row = null where id = 3"),
+    ],
+)
+def test_a_sample_whose_chances_were_changed_is_refused(points, table, change):
+    with closing(sqlite3.connect(points)) as package, package:
+        triggers = package.execute("select name from sqlite_master where type = 'trigger'").fetchall()
+        for (name,) in triggers:  # of the spatial index, which plain SQLite does not have
+            package.execute(f'drop trigger "{name}"')
+        package.execute(change)
+    with pytest.raises(LabelsError, match=f"the table '{table}' was changed; get the file again"):
+        read_sample(points)
 
 
 def test_a_form_needs_its_package_and_its_columns(points, tmp_path):

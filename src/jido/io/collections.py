@@ -5,13 +5,14 @@ The table is ``collections.toml`` beside this file: no CSV, because a data set h
 
 from __future__ import annotations
 
+import re
 import shutil
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from jido.errors import JidoError, OutputError
@@ -21,18 +22,32 @@ from jido.io.raster import Progress
 TIMEOUT = 30
 """Seconds without an answer after which a server counts as away."""
 
+HASH = re.compile(r"(?:(?:md5|sha1|sha256|sha512):[0-9a-f]+)?")
+"""Of a file, with its algorithm."""
+
 CHUNK = 1 << 20
 """Bytes that are written at a time."""
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a data set: ``bytes`` 0, ``hash`` and ``url`` empty where they are not known."""
+    """A file of a data set: ``bytes`` 0, ``hash`` and ``url`` empty where they are not known.
+
+    Raises:
+        ValueError: when the name leads out of a folder, or the size or the hash is none.
+    """
 
     name: str
     bytes: int
     hash: str
     url: str
+
+    def __post_init__(self) -> None:
+        place = PurePath(self.name)
+        if not place.parts or place.is_absolute() or ".." in place.parts:
+            raise ValueError(f"{self.name!r} does not lie inside of a folder")
+        if not isinstance(self.bytes, int) or not HASH.fullmatch(self.hash):
+            raise ValueError(f"{self.name} has {self.bytes!r} bytes and the hash {self.hash!r}")
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,9 @@ class Collection:
     files: tuple[RemoteFile, ...]
     by_hand: str = ""
     use: str = ""
+
+    def __post_init__(self) -> None:
+        self.use.format(folder=".")  # a table with another word in braces is wrong
 
     @property
     def bytes(self) -> int | None:
@@ -163,7 +181,7 @@ def _fetched(file: RemoteFile, collection: Collection, folder: Path, progress: P
     pooch.get_logger().setLevel("WARNING")
     place = folder / file.name
     beside = place.with_name(f"{place.name}.sha256")
-    with _explained(collection, folder, file):
+    with _explained(collection, folder, file), _made(place.parent):
         seen = f"sha256:{beside.read_text(encoding='utf-8').partition(' ')[0]}" if beside.exists() else None
         known, before = file.hash or seen, place.stat() if place.exists() else None
         if file.url:

@@ -117,18 +117,15 @@ def read_sample(path: str | Path, *, form: str | Path | None = None) -> DesignSa
     columns = [f"{what}_{i}" for what in ("label", "confidence") for i in range(1, INTERPRETERS + 1)]
     filled = form or path
     said = _by_id(_columns(form, None) if form else points, ids, filled, (*columns, "note"))
-    strata = tuple(Stratum(**stratum) for stratum in facts.pop("strata"))
-    scheme = ClassScheme.from_dict(facts.pop("scheme"))
-    cell = np.array([placed["row"], placed["col"]], dtype=np.int64).T
-    grid = facts["grid"]
-    names = [stratum.name for stratum in strata]
+    strata, scheme, grid = facts.pop("strata"), facts.pop("scheme"), facts["grid"]
+    cell = _cells(placed, path)
     return DesignSample(
         facts=facts,
         strata=strata,
         id=np.array(ids, dtype=np.int64),
         cell=cell,
         xy=np.column_stack(Affine(*grid["transform"]) * tuple(cell[:, ::-1].T + 0.5)),
-        stratum=np.array([names.index(name) for name in chances["stratum"]], dtype=np.int64),
+        stratum=_places(chances["stratum"], strata, path),
         cluster=np.array(chances["cluster"], dtype=np.int64),
         codes=_both(said, "label", ids, filled, _class_reader(scheme)).astype(np.int64),
         confidence=_both(said, "confidence", ids, filled, _confidence),
@@ -235,13 +232,13 @@ def _append(
 def _columns(path: Path, layer: str | None) -> dict[str, list[Any]]:
     """Columns of a layer, or of the CSV form; names in small letters."""
     if not path.is_file():
-        raise LabelsError(f"{path} does not exist: give a sample of jido sample.")
+        raise LabelsError(f"{path} does not exist.")
     try:
         meta, _, _, values = pyogrio.raw.read(path, layer=layer, read_geometry=False)
     except (DataSourceError, DataLayerError, UnicodeDecodeError) as err:
         raise LabelsError(
-            f"{path} cannot be read as a sample ({str(err).split(';')[0].rstrip('. ')}): give the GeoPackage "
-            "of jido sample, or its form as CSV in UTF-8."
+            f"{path} cannot be read ({str(err).split(';')[0].rstrip('. ')}): give the GeoPackage of jido "
+            "sample, or a CSV in UTF-8."
         ) from err
     return {
         str(name).strip().lower(): column.tolist()
@@ -256,10 +253,37 @@ def _facts(path: Path) -> dict[str, Any]:
         )
     design = _columns(path, DESIGN)
     try:
-        facts = dict(zip(design["key"], design["value"], strict=True))["facts"]
-        return dict(json.loads(facts))
-    except (KeyError, ValueError) as err:
-        raise LabelsError(f"{path}: the table {DESIGN!r} was changed; get the file again.") from err
+        facts = dict(json.loads(dict(zip(design["key"], design["value"], strict=True))["facts"]))
+        made = {
+            "strata": tuple(Stratum(**stratum) for stratum in facts["strata"]),
+            "scheme": ClassScheme.from_dict(facts["scheme"]),
+            "grid": facts["grid"],
+        }
+        return facts | made
+    except (KeyError, TypeError, ValueError) as err:
+        raise _changed(path, DESIGN) from err
+
+
+def _changed(path: Path, table: str) -> LabelsError:
+    return LabelsError(f"{path}: the table {table!r} was changed; get the file again, and fill in its form.")
+
+
+def _cells(placed: Mapping[str, list[Any]], path: Path) -> np.ndarray:
+    """Row and column (n, 2) of the points."""
+    try:
+        return np.array([placed["row"], placed["col"]], dtype=np.int64).T
+    except ValueError as err:
+        raise _changed(path, LAYER) from err
+
+
+def _places(names: list[Any], strata: tuple[Stratum, ...], path: Path) -> np.ndarray:
+    """Strata (n,) of the points by their names, as many as were drawn from each."""
+    known = {stratum.name: place for place, stratum in enumerate(strata)}
+    places = np.array([known.get(name, -1) for name in names], dtype=np.int64)
+    drawn = [stratum.drawn for stratum in strata]
+    if (places < 0).any() or np.bincount(places, minlength=len(strata)).tolist() != drawn:
+        raise _changed(path, CHANCES)
+    return places
 
 
 def _ids(columns: Mapping[str, list[Any]], path: Path) -> list[int]:

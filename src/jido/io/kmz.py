@@ -18,7 +18,7 @@ from affine import Affine
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
-from rasterio.warp import calculate_default_transform
+from rasterio.warp import calculate_default_transform, transform_bounds
 from rasterio.windows import Window
 
 from jido.errors import ImageError, OutputError
@@ -40,6 +40,8 @@ CLEAR = 255
 """Value of pixels without a class in the pictures."""
 
 DEGREES = "EPSG:4326"
+
+POLE = 90
 
 NAMESPACE = "http://www.opengis.net/kml/2.2"
 
@@ -125,8 +127,10 @@ class _Degrees:
         place, width, height = calculate_default_transform(
             plain.crs, DEGREES, plain.width, plain.height, *plain.bounds
         )
-        self.coarser = max(width / LARGEST, height / LARGEST, 1.0)
-        columns, rows = ceil(width / self.coarser), ceil(height / self.coarser)
+        # its pixels are as many degrees high as wide, which far from the equator leaves out rows
+        full = max(width, plain.width), max(height, plain.height)
+        self.coarser = max(*full, LARGEST) / LARGEST
+        columns, rows = (ceil(side / self.coarser) for side in full)
         self.vrt = WarpedVRT(
             plain,
             crs=DEGREES,
@@ -156,6 +160,11 @@ def _in_degrees(source: ClassMap) -> Iterator[_Degrees]:
     if source.crs is None:
         raise ImageError(f"{source.path} has no CRS, so it has no place on the globe: write it with one.")
     with rasterio.open(source.path) as plain:
+        west, south, east, north = transform_bounds(plain.crs, DEGREES, *plain.bounds)
+        if not plain.crs.is_geographic and (west > east or max(north, -south) >= POLE):
+            raise ImageError(
+                f"{source.path} holds a pole or crosses the 180th meridian, where pictures end: cut it there."
+            )
         seen = _Degrees(source, plain)
         with seen.vrt:
             yield seen

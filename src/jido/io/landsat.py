@@ -139,14 +139,14 @@ class _Factors:
         """Scale and offset: value = number x scale + offset."""
         group = "LEVEL2_SURFACE_TEMPERATURE_PARAMETERS" if thermal else self._reflectance
         what, end = ("TEMPERATURE", f"ST_B{number}") if thermal else ("REFLECTANCE", number)
+        keys = self._groups.get(group, {})
         try:
-            scale, offset = (
-                float(self._groups[group][f"{what}_{word}_BAND_{end}"]) / self._sun
-                for word in ("MULT", "ADD")
-            )
-        except (KeyError, ValueError) as err:
-            raise ImageError(f"{self._shown} states no factors of B{number}: get the product again.") from err
-        return scale, offset
+            scale, offset = (float(keys[f"{what}_{word}_BAND_{end}"]) / self._sun for word in ("MULT", "ADD"))
+            if 0 < scale < math.inf and math.isfinite(offset):
+                return scale, offset
+        except (KeyError, ValueError):
+            pass
+        raise ImageError(f"{self._shown} states no factors of B{number}: get the product again.")
 
 
 def _groups(text: str, name: str, shown: str) -> Groups:

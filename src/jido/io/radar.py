@@ -77,7 +77,7 @@ def join_pairs(paths: Sequence[Path]) -> list[Path | Product]:
             "give both polarisations of one image."
         )
     joined: list[Path | Product] = []
-    for path in dict.fromkeys(paths):
+    for path in paths:
         pair = pairs[path.with_name(found[1])] if (found := known[path]) else {}
         if len(pair) < len(ORDER):
             joined.append(path)

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -166,7 +167,10 @@ class Scene:
         if resample is not None and resample not in RESAMPLING:
             raise ImageError(f"--resample {resample!r} is not one of {', '.join(RESAMPLING)}.")
         given = [Path(p) for p in paths]
-        self._recipe = ([str(path.resolve()) for path in given], crs, resample, like, place_needed, clouds)
+        self._again: Callable[[], Scene] = partial(
+            Scene, [str(path.resolve()) for path in given], crs=crs, resample=resample, like=like,
+            place_needed=place_needed, clouds=clouds,
+        )  # fmt: skip
         images = gathered(given)
         self.paths = [image.path if isinstance(image, Product) else image for image in images]
         self.notes = product_notes(images, hide=clouds == "hide")
@@ -194,12 +198,11 @@ class Scene:
         )
 
     def _open(
-        self, image: Path | Product, crs: str | None, place_needed: bool, clouds: Clouds
+        self, path: Path | Product, crs: str | None, place_needed: bool, clouds: Clouds
     ) -> rasterio.DatasetReader:
-        if isinstance(image, Product):
-            mask = image.quality if clouds == "only" else None
-            return self._stack.enter_context(image.open([mask] if mask else image.files))
-        path = image
+        if isinstance(path, Product):
+            mask = path.quality if clouds == "only" else None
+            return self._stack.enter_context(path.open([mask] if mask else path.files))
         if not path.exists():
             raise ImageError(f"{path} does not exist.")
         try:
@@ -368,7 +371,7 @@ class Scene:
 
     def __reduce__(self) -> tuple[Callable[..., Scene], tuple[object, ...]]:
         """Another process opens the files for itself."""
-        return _reopened, (*self._recipe, self.conversions)
+        return _reopened, (self._again, self.conversions)
 
     def close(self) -> None:
         """Close the files."""
@@ -383,17 +386,8 @@ class Scene:
         self.close()
 
 
-def _reopened(
-    paths: Sequence[str],
-    crs: str | None,
-    resample: str | None,
-    like: GeoBox | None,
-    place_needed: bool,
-    clouds: Clouds,
-    conversions: Mapping[str, Conversion],
-) -> Scene:
-    scene = Scene(paths, crs=crs, resample=resample, like=like, place_needed=place_needed, clouds=clouds)
-    return scene.converted(conversions)
+def _reopened(again: Callable[[], Scene], conversions: Mapping[str, Conversion]) -> Scene:
+    return again().converted(conversions)
 
 
 def read_image(path: str | Path, *, crs: str | None = None) -> Raster:

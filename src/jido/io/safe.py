@@ -3,14 +3,15 @@
 What is read: the product's metadata, and the band files that it names. Numbers become reflectance,
 (number + offset) / quantification value, as the metadata states them: the offset of -1000 comes with
 processing baseline 04.00 and later (Sentinel-2 Products Specification Document 14.9, ``BOA_ADD_OFFSET``,
-``RADIO_ADD_OFFSET``; 0 = no data).
+``RADIO_ADD_OFFSET``; 0 = no data, 65535 = saturated).
 """
 
 from __future__ import annotations
 
+import math
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -26,6 +27,9 @@ BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "
 
 IMAGE = re.compile(r"_(B\d[\dA]|SCL)(?:_(\d\d)m)?$")
 """End of the name of a band file, with the side of its pixels in level 2A."""
+
+SATURATED = 65_535
+"""Number of pixels that were too bright to be measured."""
 
 OWN_BASELINE = 99
 """Baselines from here on are of products that people made themselves with Sen2Cor."""
@@ -48,16 +52,17 @@ def read_safe(path: Path, holding: Holding, metadata: str) -> Product:
     images = _images(facts, holding, posixpath.dirname(metadata))
     kind = "BOA" if "2A" in tags["PROCESSING_LEVEL"] else "RADIO"
     divisor = facts.number("BOA_QUANTIFICATION_VALUE" if kind == "BOA" else "QUANTIFICATION_VALUE")
-    offsets = _offsets(facts, f"{kind}_ADD_OFFSET", tags["PROCESSING_BASELINE"])
     scene_classes = images.pop("SCL", "")
+    offsets = _offsets(facts, f"{kind}_ADD_OFFSET", tags["PROCESSING_BASELINE"], images)
     files = [
         BandFile(
             known_band("sentinel-2", name, "reflectance"),
             images[name],
             scale=1 / divisor,
-            offset=offsets.get(name, 0) / divisor,
+            offset=offsets[name] / divisor,
             nodata=0,
-            tags={f"{kind}_ADD_OFFSET": f"{offsets.get(name, 0):g}"},
+            saturated=SATURATED,
+            tags={f"{kind}_ADD_OFFSET": f"{offsets[name]:g}"},
         )
         for name in BANDS
         if name in images
@@ -70,7 +75,7 @@ def read_safe(path: Path, holding: Holding, metadata: str) -> Product:
         tags=tags,
         day=tags["SENSING_TIME"][:10],
         clouds=facts.first("Cloud_Coverage_Assessment"),
-        offset=min(offsets.values(), default=0),
+        offset=min(offsets.values()),
         notes=() if scene_classes else (f"{path.name} has no SCL: clouds in it count as ground.",),
     )
 
@@ -102,7 +107,7 @@ class _Facts:
     def number(self, tag: str) -> float:
         """A number above 0 that has to be there."""
         try:
-            if (value := float(self.one(tag))) > 0:
+            if 0 < (value := float(self.one(tag))) < math.inf:
                 return value
         except ValueError:
             pass
@@ -143,16 +148,17 @@ def _images(facts: _Facts, holding: Holding, root: str) -> dict[str, str]:
     return paths
 
 
-def _offsets(facts: _Facts, key: str, baseline: str) -> dict[str, float]:
-    """Offset of each band, in the numbers of the files; none before baseline 04.00."""
+def _offsets(facts: _Facts, key: str, baseline: str, bands: Collection[str]) -> dict[str, float]:
+    """Offset of each band, in the numbers of the files; 0 before baseline 04.00."""
     try:
         offsets = {BANDS[int(one.attrib["band_id"])]: float(one.text or "") for one in facts.every(key)}
         number = float(baseline)
     except (KeyError, IndexError, ValueError) as err:
         raise ImageError(f"{facts.shown} states {key} or its baseline wrongly: get it again.") from err
-    if not offsets and 4 <= number < OWN_BASELINE:
+    lost = [name for name in BANDS if name in bands and not math.isfinite(offsets.get(name, math.nan))]
+    if lost and (offsets or 4 <= number < OWN_BASELINE):
         raise ImageError(
-            f"{facts.shown} is of processing baseline {baseline} but states no {key}, without which "
-            "reflectance would be 0.1 too high: get the product again."
+            f"{facts.shown} is of processing baseline {baseline} but states no {key} of {', '.join(lost)}, "
+            "without which reflectance would be 0.1 too high: get the product again."
         )
-    return offsets
+    return offsets or dict.fromkeys(BANDS, 0.0)

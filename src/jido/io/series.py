@@ -262,7 +262,8 @@ def _open_day(
         ground = own.geobox.extent.to_crs(wkt(scene.geobox))
     common = ground.intersection(scene.geobox.extent).area / scene.geobox.extent.area
     if common < WHOLE:
-        scene.notes.append(f"{masked.name} covers {common:.0%} of the image: beyond it all counts as ground.")
+        beyond = "nothing is looked at" if quality is not None else "all counts as ground"
+        scene.notes.append(f"{masked.name} covers {common:.0%} of the image: beyond it {beyond}.")
     return Dated(day, scene, Scene([masked], crs=crs, resample="nearest", like=scene.geobox, clouds="only"))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -16,7 +16,6 @@ from rasterio.errors import RasterioError
 
 from jido.errors import ImageError
 from jido.geo import Window, identify
-from jido.geo.radiometry import Conversion
 from jido.io.origin import Origin
 from jido.io.raster import RESAMPLING, Scene, sentence
 from jido.io.stac_grid import Bounds, common_grid, meet, place_on, requested_grid
@@ -181,14 +180,6 @@ class StacScene(Scene):
     def origins(self) -> list[Origin]:
         """What the first item says of each band; items that contradict each other were refused."""
         return self._items[0][0].origins
-
-    def __reduce__(self) -> tuple[Callable[..., Scene], tuple[object, ...]]:
-        """Another process reads the items for itself."""
-        return _reopened, (self._again, self.conversions)
-
-
-def _reopened(again: Callable[[], StacScene], conversions: Mapping[str, Conversion]) -> Scene:
-    return again().converted(conversions)
 
 
 def _state(uri: str) -> tuple[str, int, int]:

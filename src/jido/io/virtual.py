@@ -6,6 +6,7 @@ repeats it where the grids are nested, as those of a product are.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ import numpy as np
 import rasterio
 from affine import Affine
 from rasterio.dtypes import dtype_rev, typename_fwd
+from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from jido.errors import ImageError
@@ -29,8 +31,9 @@ class BandFile(NamedTuple):
     """A band of a product and the file that holds it alone.
 
     ``name``: path inside. ``scale`` and ``offset``: value = number x scale + offset; with ``nodata``
-    and the unit of ``band`` they are those of the file where they are ``None`` or empty. ``tags``: what the
-    metadata says of the band.
+    and the unit of ``band`` they are those of the file where they are ``None`` or empty. ``saturated``: a
+    number that is no measurement; ``nodata`` has to be known then. ``tags``: what the metadata says of the
+    band.
     """
 
     band: Band
@@ -38,6 +41,7 @@ class BandFile(NamedTuple):
     scale: float | None = None
     offset: float | None = None
     nodata: float | None = None
+    saturated: int | None = None
     tags: Mapping[str, str] = {}
 
 
@@ -136,6 +140,7 @@ class _Head(NamedTuple):
     nodata: float | None
     unit: str
     planes: int
+    masked: bool
 
     @property
     def pixel(self) -> float:
@@ -143,6 +148,7 @@ class _Head(NamedTuple):
 
 
 def _head(source: rasterio.DatasetReader) -> _Head:
+    masked = MaskFlags.per_dataset in source.mask_flag_enums[0]
     return _Head(
         source.crs.to_wkt() if source.crs else "",
         source.transform.to_gdal(),
@@ -150,12 +156,13 @@ def _head(source: rasterio.DatasetReader) -> _Head:
         source.width,
         source.height,
         source.block_shapes[0],
-        typename_fwd[dtype_rev[source.dtypes[0]]],
+        "Float32" if masked else typename_fwd[dtype_rev[source.dtypes[0]]],
         source.scales[0],
         source.offsets[0],
-        source.nodata,
+        math.nan if masked else source.nodata,
         source.units[0] or "",
         source.count,
+        masked,
     )
 
 
@@ -173,7 +180,7 @@ def _fill(band: ET.Element, file: BandFile, head: _Head, fine: _Head, place: str
     say("UnitType", file.band.unit or head.unit)
     say("Offset", repr(head.offset if file.offset is None else file.offset))
     say("Scale", repr(head.scale if file.scale is None else file.scale))
-    source = ET.SubElement(band, "SimpleSource")
+    source = ET.SubElement(band, "ComplexSource" if head.masked or file.saturated else "SimpleSource")
     ET.SubElement(source, "SourceFilename", relativeToVRT="0").text = place
     ET.SubElement(source, "SourceBand").text = "1"
     size = {"RasterXSize": head.width, "RasterYSize": head.height, "DataType": head.gdal_type}
@@ -182,6 +189,10 @@ def _fill(band: ET.Element, file: BandFile, head: _Head, fine: _Head, place: str
     for name, where in (("SrcRect", head), ("DstRect", fine)):
         rect = {"xOff": 0, "yOff": 0, "xSize": where.width, "ySize": where.height}
         ET.SubElement(source, name, {key: str(value) for key, value in rect.items()})
+    if head.masked:  # what the file hides keeps the nodata of the band
+        ET.SubElement(source, "UseMaskBand").text = "true"
+    elif file.saturated:
+        ET.SubElement(source, "NODATA").text = str(file.saturated)
 
 
 def _tags(element: ET.Element, tags: Mapping[str, str]) -> None:

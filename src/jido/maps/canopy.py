@@ -10,7 +10,7 @@ import numpy as np
 import rasterio
 from rasterio.shutil import copy
 
-from jido.errors import ImageError
+from jido.errors import ImageError, OutputError
 from jido.geo import NO_CLASS
 from jido.io import ClassMap, Progress, geotiff_profile, replacing
 from jido.labels import lcz_scheme
@@ -51,8 +51,10 @@ def write_canopy(
 
     Raises:
         ImageError: when the map cannot be read, has no CRS, or holds other classes.
-        OutputError: when the file cannot be written; what stood there stays.
+        OutputError: when the name is of another kind of file or it cannot be written; what stood there stays.
     """
+    if Path(out).suffix.lower() not in (".tif", ".tiff"):
+        raise OutputError(f"Canopy parameters cannot be written as {out}: end the name with .tif.")
     scheme = lcz_scheme()
     values = np.stack(list(canopy_parameters(scheme).values())).astype(np.float32)
     table = np.full((len(values), max(scheme.codes) + 1), np.nan, dtype=np.float32)

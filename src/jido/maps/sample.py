@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jido.errors import ImageError, JidoError
+from jido.errors import ImageError, JidoError, LabelsError
 from jido.io import ClassMap, Progress, file_sha256, read_labels
 from jido.labels import ClassScheme, Labels
 from jido.labels.design_sample import INTERPRETERS, DesignSample, Stratum
@@ -103,6 +104,7 @@ def draw_sample(
         raise JidoError("Clusters are drawn from the whole map: leave out strata, allocation and the least.")
     with ClassMap(path, band=band) as source:
         scheme = _scheme(source, classes)
+        _require_apart(scheme.labels, "classes")
         inside = _inside(within, scheme, source)
         kind = "none" if clusters else strata
         with zones_of(kind, scheme, source.grid, field=strata_field) as zones:
@@ -118,6 +120,11 @@ def draw_sample(
             else:
                 drawn = _by_strata(cells, counted, wish, classes=strata == "class", rng=rng)
         facts = _map_facts(source, seed=seed, within=within) | {"cells": int(counted.classes.sum())}
+        if counted.zeros:
+            drawn.facts["notes"].append(
+                f"{counted.zeros:,} cells hold the code 0, which is no class: no figure of the sample speaks "
+                "of them; give them another code if they are one."
+            )
         return _assembled(drawn, facts, scheme, source, rng)
 
 
@@ -147,6 +154,13 @@ class _Drawn(NamedTuple):
     cluster: np.ndarray
     strata: tuple[Stratum, ...]
     facts: dict[str, Any]
+
+
+def _require_apart(names: Sequence[str], what: str) -> None:
+    """Forms and files know classes and strata by their names, in any case."""
+    number = Counter(name.casefold() for name in names)
+    if twice := [name for name in names if number[name.casefold()] > 1]:
+        raise LabelsError(f"Two {what} are called {twice[0]!r}: give each a name of its own.")
 
 
 def _scheme(source: ClassMap, classes: Mapping[int, str] | ClassScheme | None) -> ClassScheme:
@@ -179,6 +193,7 @@ def _by_strata(
     """A simple random sample of every stratum that has cells."""
     there = np.flatnonzero(counted.zones)
     names, sizes = [cells.zones.name(k) for k in there.tolist()], counted.zones[there]
+    _require_apart(names, "strata")
     plan = make_plan(
         wish,
         names,

@@ -102,13 +102,12 @@ class ByRaster:
         if top == 0:
             self._rows = (row for codes, _ in self._map.strips() for row in codes)
         zone = np.stack(list(islice(self._rows, len(place))))
-        zone[zone == NO_CLASS] = MOST_STRATA
-        if zone.min() < 0 or zone.max() > MOST_STRATA:
+        known = zone != NO_CLASS
+        if (wrong := zone[known & ((zone < 0) | (zone >= MOST_STRATA))]).size:
             raise LabelsError(
-                f"{self._map.path} holds {zone.max() if zone.max() > MOST_STRATA else zone.min()}: number "
-                f"strata from 0 to {MOST_STRATA - 1}."
+                f"{self._map.path} holds {wrong[0]}: number strata from 0 to {MOST_STRATA - 1}."
             )
-        return zone
+        return np.where(known, zone, MOST_STRATA)
 
 
 class ByPolygons:
@@ -177,11 +176,16 @@ def zones_of(strata: str | Path, scheme: ClassScheme, grid: GeoBox, *, field: st
 
 
 class Strip(NamedTuple):
-    """Rows of a map from ``top``: place of the class and number of the stratum (y, x), -1 where not drawn."""
+    """Rows of a map from ``top``.
+
+    ``place`` of the class and number of the stratum, ``zone``, (y, x), -1 where nothing is drawn; ``zeros``:
+    cells with code 0.
+    """
 
     top: int
     place: np.ndarray
     zone: np.ndarray
+    zeros: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,11 +219,13 @@ class Cells:
             mapped = (codes != NO_CLASS) & (codes != 0)
             place = np.where(mapped, places[np.where((codes > 0) & (codes < 256), codes, 0)], -1)
             self._require_known(codes[mapped & (place < 0)])
+            zero = codes == 0
             if self.within is not None:
-                place[~covered(self.within, grid[top : top + len(codes), :])] = -1
+                inside = covered(self.within, grid[top : top + len(codes), :])
+                place[~inside], zero = -1, zero & inside
             zone = self.zones.burn(top, place)
             zone[place < 0] = -1
-            yield Strip(top, place, zone)
+            yield Strip(top, place, zone, int(np.count_nonzero(zero)))
             top += len(codes)
             if self.progress:
                 self.progress(what, top, grid.shape.y)
@@ -234,12 +240,16 @@ class Cells:
 
 
 class Counted(NamedTuple):
-    """Cells and km² by stratum (H,) (km² ``None`` without a CRS), cells by class (K,), by square (Y, X)."""
+    """Cells and km² by stratum (H,) (km² ``None`` without a CRS), cells by class (K,), by square (Y, X).
+
+    ``zeros``: cells with code 0, which are in none of these.
+    """
 
     zones: np.ndarray
     km2: np.ndarray | None
     classes: np.ndarray
     squares: np.ndarray
+    zeros: int
 
 
 def count_cells(cells: Cells, *, side: int) -> Counted:
@@ -254,7 +264,9 @@ def count_cells(cells: Cells, *, side: int) -> Counted:
     zones, km2 = np.zeros(cells.zones.count, np.int64), np.zeros(cells.zones.count)
     classes = np.zeros(len(cells.scheme.classes), np.int64)
     squares = np.zeros((-(-height // side), -(-width // side)), np.int64)
-    for top, place, zone in cells.strips("counting the cells"):
+    zeros = 0
+    for top, place, zone, unnamed in cells.strips("counting the cells"):
+        zeros += unnamed
         mapped = place >= 0
         rows = np.arange(top, top + len(place))
         zones += np.bincount(zone[mapped], minlength=len(zones))
@@ -265,7 +277,7 @@ def count_cells(cells: Cells, *, side: int) -> Counted:
         np.add.at(
             squares, rows // side, np.add.reduceat(mapped, np.arange(0, width, side), axis=1, dtype=np.int64)
         )
-    return Counted(zones, None if area is None else km2, classes, squares)
+    return Counted(zones, None if area is None else km2, classes, squares, zeros)
 
 
 def row_areas(grid: GeoBox) -> np.ndarray | None:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from affine import Affine
+from odc.geo.geobox import GeoBox
 
 from jido.labels.design_sample import DesignSample
 from jido.maps.interpreters import interpreters
 from jido.maps.report import percent
+from jido.maps.sample_cells import row_areas
 from jido.stats.confusion import confusion
 from jido.stats.design import stratified_accuracy
 from jido.stats.design_clusters import cluster_accuracy
@@ -89,26 +92,29 @@ def all_figures(sample: DesignSample, points: Points) -> SampleFigures:
 def _estimator(sample: DesignSample, keep: np.ndarray) -> Estimate:
     """How the design of a sample turns labels of these points into estimates.
 
-    Strata count by their cells; where cells differ in size, in degrees, by their area. That cells are drawn
-    without replacement counts from :data:`SEEN` on.
+    Strata count by their cells; where cells differ in area, by their area, and so does each cell of a
+    cluster. That cells are drawn without replacement counts from :data:`SEEN` on.
     """
+    area = unequal_areas(sample)
     if sample.kind == "clusters":
         drawn, cluster = np.unique(sample.cluster[keep], return_inverse=True)
         sizes = sample.cluster_sizes[drawn]
-        return lambda mapped, truth, k: cluster_accuracy(mapped, truth, cluster, sizes, classes=k)
+        of = None if area is None else area[keep]
+        return lambda mapped, truth, k: cluster_accuracy(mapped, truth, cluster, sizes, area=of, classes=k)
     used, stratum = np.unique(sample.stratum[keep], return_inverse=True)
     strata = [sample.strata[i] for i in used]
-    by_area = in_degrees(sample)
-    size = np.array([s.km2 if by_area else s.cells for s in strata], dtype=np.float64)
-    finite = not by_area and bool((np.bincount(stratum) > SEEN * size).any())
+    size = np.array([s.cells if area is None else s.km2 for s in strata], dtype=np.float64)
+    finite = area is None and bool((np.bincount(stratum) > SEEN * size).any())
     return lambda mapped, truth, k: stratified_accuracy(
         mapped, truth, stratum, size, classes=k, finite=finite
     )
 
 
-def in_degrees(sample: DesignSample) -> bool:
-    """Whether the cells of the map differ in area."""
-    return sample.crs is not None and bool(sample.crs.geographic)
+def unequal_areas(sample: DesignSample) -> np.ndarray | None:
+    """Area in km² of the cell of each point (n,); ``None`` where all cells of the map are as large."""
+    grid = sample.facts["grid"]
+    rows = row_areas(GeoBox(grid["shape"], Affine(*grid["transform"]), sample.crs))
+    return None if rows is None or not np.ptp(rows) else rows[sample.cell[:, 0]]
 
 
 def _share(estimate: Estimate, part: np.ndarray, right: np.ndarray) -> DesignFigure:
@@ -157,6 +163,18 @@ def strata_rows(sample: DesignSample, points: Points) -> list[dict[str, Any]]:
     ]
 
 
+def sample_facts(sample: DesignSample, points: Points) -> dict[str, Any]:
+    """How a sample was drawn and who labelled it, JSON-ready."""
+    return {
+        "kind": sample.kind,
+        "how": how_drawn(sample),
+        "points": len(sample),
+        "labelled": int(points.keep.sum()),
+        "strata": strata_rows(sample, points),
+        "interpreters": interpreters(sample),
+    }
+
+
 def how_drawn(sample: DesignSample) -> str:
     """``stratified by class``, ``stratified by 3 strata``, ``in 40 clusters``; empty for a simple sample."""
     if sample.kind == "clusters":
@@ -200,11 +218,11 @@ def sample_notes(
             f"All figures are of the {sum(s.cells for s in sample.strata):,} cells that could be drawn"
             f"{f' (inside {inside})' if inside else ''}, not of the whole map: its cells are not counted."
         )
-    if in_degrees(sample):
-        said.append(
-            "Cells in degrees differ in area: strata count by their area, cells of one stratum as if "
-            "they were equally large."
-        )
+    if unequal_areas(sample) is not None:
+        where = "degrees" if sample.crs and sample.crs.geographic else "this projection"
+        how = "strata count by their area, cells of one stratum as if they were equally large"
+        how = "each counts by its own" if sample.kind == "clusters" else how
+        said.append(f"Cells in {where} differ in area: {how}.")
     said += _missing(sample, points)
     names = [sample.strata[i].name for i in np.unique(sample.stratum[points.keep])]
     said += [_named(note, names) for note in found.estimates.notes]

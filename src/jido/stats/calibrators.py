@@ -255,7 +255,7 @@ def calibration_facts(
 
     Args:
         before: (n, K) as the model says them; its class is the most probable one.
-        after: (n, K) calibrated by groups other than their own.
+        after: (n, K) calibrated by groups other than their own; not used where the maps are not calibrated.
         truth: (n,) places of the true classes.
         fitted: the calibration of the maps, fitted on all groups.
         weights: (n,) number of samples that a row stands for.
@@ -265,6 +265,7 @@ def calibration_facts(
         the figures without the diagram.
     """
     said = before.argmax(1)
+    after = before if fitted.kind == "none" else after  # parts of the groups alone may have wished for more
     figures, plain = (calibration(p, truth, said=said, weights=weights) for p in (after, before))
     del plain["reliability"]
     return {**figures, "kind": fitted.kind, "fitted": fitted.to_dict(), "before": plain}

@@ -29,6 +29,7 @@ from jido.stats.design_ratios import (
     indicators,
     ratios,
     require_level,
+    sums_by,
 )
 
 Rule = Literal["equal", "proportional", "neyman"]
@@ -40,7 +41,6 @@ __all__ = [
     "Rule",
     "allocate",
     "expected_se",
-    "required_n",
     "stratified_accuracy",
 ]
 
@@ -107,6 +107,13 @@ def stratified_accuracy(
         se[:] = np.nan
     known = _known(mapped, stratum, weight, k)
     size = effective_units(value, se, x, weight, known=known, left=left.max())
+    with np.errstate(divide="ignore", invalid="ignore"):  # all seen: no doubt
+        alike = value[-k:] * (1 - value[-k:]) / _unseen(y[:, -k:], stratum, sizes, left)
+    size[-k:] = np.where(
+        (se[-k:] <= NO_SPREAD) & (value[-k:] > 0) & (value[-k:] < 1),
+        alike,
+        size[-k:],
+    )
     z = float(ndtri((1 + level) / 2))
     wrong = np.bincount(stratum[mapped != reference], minlength=len(sizes))
     hidden = np.where((wrong == 0) & (left > 0), 1 - (1 - level) ** (1 / counts), 0) * sizes / sizes.sum()
@@ -122,6 +129,17 @@ def stratified_accuracy(
         interval=interval,
         notes=_notes(lone, hidden, counts, reach=z * float(se[0])),
     )
+
+
+def _unseen(y: np.ndarray, stratum: np.ndarray, sizes: np.ndarray, left: np.ndarray) -> np.ndarray:
+    """Variance (F,) of shares of the area where all units of every stratum are alike.
+
+    That none differs among n does not say that none is there: one unit of each kind is added to every
+    stratum (Laplace), which is what Agresti and Coull 1998 (doi 10.2307/2685469) do for a single share.
+    """
+    counts = np.bincount(stratum)
+    share = (sums_by(y, stratum, len(sizes)) + 1) / (counts[:, None] + 2)
+    return (sizes**2 * left / counts) @ (share * (1 - share)) / sizes.sum() ** 2
 
 
 def allocate(
@@ -174,45 +192,12 @@ def allocate(
     return whole
 
 
-def required_n(
-    sizes: np.ndarray,
-    shares: np.ndarray,
-    *,
-    se: float,
-    rule: Rule = "neyman",
-    finite: bool = False,
-) -> int:
-    """Units needed for a wished standard error of overall accuracy or of the area of a class.
-
-    n = Σ (W_h² S_h² / w_h) / (se² + Σ W_h S_h² / N), with W_h the share of the stratum in size, w_h that in
-    the sample and S_h² = p_h (1 - p_h) (Cochran 1977, chapter 5); with Neyman's w_h that is Olofsson et
-    al. 2014, eq. 13.
-
-    Args:
-        sizes: (H,) number of units, or area, of each stratum.
-        shares: (H,) p_h, anticipated: user's accuracies for overall accuracy, shares of the class for its
-            area (as a share of the whole).
-        se: the standard error wished.
-        rule: how units will be allocated, without a least number.
-        finite: sizes are numbers of units, drawn without replacement; else the sum over N is left out.
-
-    Raises:
-        JidoError: when a number is outside its range.
-    """
-    sizes = _sizes(sizes)
-    if not 0 < se < 1:
-        raise JidoError(f"The standard error wished lies between 0 and 1, not at {se}.")
-    spread = _spread(shares, len(sizes))
-    rate = _rate(sizes, rule, shares)
-    weight = sizes / sizes.sum()
-    seen = spread > 0  # the others need no unit
-    needed = (weight[seen] ** 2 * spread[seen] ** 2 / rate[seen]).sum()
-    known = (weight * spread**2).sum() / sizes.sum() if finite else 0.0
-    return max(1, int(np.ceil(needed / (se**2 + known) - NO_SPREAD)))
-
-
 def expected_se(allocation: np.ndarray, sizes: np.ndarray, shares: np.ndarray) -> float:
-    """Standard error to expect of an allocation (H,), shares as in :func:`required_n`; sizes not finite.
+    """Standard error to expect of an allocation (H,), of overall accuracy or of the area of a class.
+
+    The root of Σ W_h² p_h (1 - p_h) / n_h, with W_h the share of the stratum in size and p_h anticipated:
+    user's accuracies for overall accuracy, shares of the class for its area (Cochran 1977, chapter 5); sizes
+    are not finite.
 
     Raises:
         JidoError: when a number is outside its range, or a stratum gets no unit.

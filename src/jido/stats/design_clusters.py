@@ -39,6 +39,7 @@ def cluster_accuracy(
     cluster: np.ndarray,
     sizes: np.ndarray,
     *,
+    area: np.ndarray | None = None,
     classes: int | None = None,
     level: float = 0.95,
     interval: Interval = "wilson",
@@ -56,6 +57,7 @@ def cluster_accuracy(
         cluster: (n,) place 0 to m - 1 of the drawn cluster each cell lies in.
         sizes: (m,) cells that could be drawn in each of the clusters (``DesignSample.cluster_sizes``);
             clusters of which no cell is labelled are to be left out before.
+        area: (n,) of each cell, in any unit; cells count alike without it.
         classes: K; the largest place + 1 when not given.
         level: coverage aimed at.
         interval: kind of bounds.
@@ -64,21 +66,22 @@ def cluster_accuracy(
         The estimates; ``units`` are the cells by cluster.
 
     Raises:
-        JidoError: when lengths differ, places lie outside, there is one cluster, or one has no cell.
+        JidoError: when lengths differ, places lie outside, there is one cluster, one has no cell, or an
+            area is not above 0.
     """
     require_level(level, interval)
     sizes = np.asarray(sizes, dtype=np.float64)
     m = len(sizes)
     mapped, reference, cluster, k = checked_places(mapped, reference, cluster, m, classes, called="cluster")
     counts = _counted(cluster, sizes)
-    weight = (sizes / counts)[cluster]
+    weight = (sizes / counts)[cluster] * _areas(area, len(mapped))
     y, x = (sums_by(part * weight[:, None], cluster, m) for part in indicators(mapped, reference, k))
     one, apart = np.ones(m), np.zeros(m, dtype=np.int64)
     value, se = ratios(y, x, apart, one, factor=np.array([m]))
     carried = np.count_nonzero(x, axis=0)
     size = effective_units(value, se, x, one, known=np.ones(len(value), dtype=bool), left=1.0)
     reach = np.where(carried < MIN_GROUPS, np.nan, stdtrit(np.maximum(carried - 1, 1), (1 + level) / 2))
-    shares = np.bincount(reference * k + mapped, weights=weight, minlength=k * k) / sizes.sum()
+    shares = np.bincount(reference * k + mapped, weights=weight, minlength=k * k) / weight.sum()
     return estimates(
         value,
         se,
@@ -106,6 +109,13 @@ def _counted(cluster: np.ndarray, sizes: np.ndarray) -> np.ndarray:
             "clusters without a label, and give the cells that each could be drawn from."
         )
     return counts
+
+
+def _areas(area: np.ndarray | None, n: int) -> np.ndarray:
+    areas = np.ones(n) if area is None else np.asarray(area, dtype=np.float64)
+    if areas.shape != (n,) or not (np.isfinite(areas) & (areas > 0)).all():
+        raise JidoError(f"Each of {n} cells has an area above 0: give one each, or none at all.")
+    return areas
 
 
 def _notes(m: int, carried: np.ndarray, k: int) -> tuple[str, ...]:

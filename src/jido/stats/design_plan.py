@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
 
 from jido.errors import JidoError
-from jido.stats.design import Rule, allocate, expected_se, required_n
+from jido.stats.design import Rule, allocate, expected_se
 
 LEAST = 50
 """Points that each stratum gets where they are enough: what Olofsson et al. 2014 advise for rare classes."""
@@ -42,7 +44,8 @@ def planned(
 ) -> np.ndarray:
     """Points (H,) int64 to draw from each stratum.
 
-    Strata that hold no more cells than they are to get at least are drawn whole.
+    Strata that hold no more cells than they are to get at least are drawn whole. For a standard error as
+    many points are drawn as reach it, with what the least number takes from the rule.
 
     Args:
         sizes: (H,) cells of each.
@@ -56,12 +59,25 @@ def planned(
         JidoError: when both or neither of n and se are given, there are fewer than 2 points a stratum, or
             more than there are cells.
     """
+    if n is not None:
+        return _shared(n, sizes, shares, rule=rule, least=least)
+    if se is None or not 0 < se < 1:
+        raise JidoError(
+            "Give the number of points, or the standard error that is wished, which lies between 0 and 1, "
+            f"not at {se}."
+        )
+
+    def reached(n: int) -> bool:
+        return _finite_se(_shared(n, sizes, shares, rule=rule, least=least), sizes, shares) <= se
+
+    numbers = range(int(np.minimum(sizes, max(TWO, least or 0)).sum()), int(sizes.sum()))
+    n = numbers.start + bisect_left(numbers, True, key=reached)
+    return _shared(n, sizes, shares, rule=rule, least=least)
+
+
+def _shared(n: int, sizes: np.ndarray, shares: np.ndarray, *, rule: Rule, least: int | None) -> np.ndarray:
+    """So many points by stratum (H,)."""
     strata, cells = len(sizes), int(sizes.sum())
-    if n is None:
-        if se is None:
-            raise JidoError("Give the number of points, or the standard error that is wished.")
-        needed = required_n(sizes, shares, se=se, rule=rule, finite=True)
-        n = min(max(needed, strata * max(TWO, least or 0)), cells)
     if n > cells:
         raise JidoError(f"There are {cells:,} mapped cells to draw {n:,} points from: ask for fewer.")
     least = max(min(LEAST, n // (2 * strata)) if least is None else least, TWO)
@@ -79,8 +95,14 @@ def planned(
     return drawn
 
 
+def _finite_se(drawn: np.ndarray, sizes: np.ndarray, shares: np.ndarray) -> float:
+    """Standard error to expect where cells are drawn without replacement; 0 where all of them are."""
+    endless, whole = (expected_se(points, sizes, shares) for points in (drawn, sizes))
+    return math.sqrt(max(endless**2 - whole**2, 0.0))
+
+
 def expected(drawn: np.ndarray, sizes: np.ndarray, shares: np.ndarray, *, classes: bool) -> Expected:
-    """What standard errors to expect of points (H,) drawn from strata of so many cells.
+    """What standard errors to expect of points (H,) drawn without replacement from strata of so many cells.
 
     Args:
         drawn: (H,) points.
@@ -92,11 +114,11 @@ def expected(drawn: np.ndarray, sizes: np.ndarray, shares: np.ndarray, *, classe
     Raises:
         JidoError: when all shares are 0 or 1.
     """
-    oa = expected_se(drawn, sizes, shares)
+    oa = _finite_se(drawn, sizes, shares)
     if not classes or len(sizes) == 1:
         return Expected(oa, None, None)
     weight = sizes / sizes.sum()
     mixed = (1 - shares)[:, None] * weight / (1 - weight)[:, None]  # (H, K): truth inside each stratum
     np.fill_diagonal(mixed, shares)
-    areas = [expected_se(drawn, sizes, np.clip(mixed[:, k], 0, 1)) for k in range(len(sizes))]
-    return Expected(oa, np.sqrt(shares * (1 - shares) / drawn), np.array(areas))
+    areas = [_finite_se(drawn, sizes, np.clip(mixed[:, k], 0, 1)) for k in range(len(sizes))]
+    return Expected(oa, np.sqrt(shares * (1 - shares) * (1 / drawn - 1 / sizes)), np.array(areas))

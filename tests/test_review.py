@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import geopandas
-import httpx
+import httpx2 as httpx
 import numpy as np
 import pytest
 import rasterio

@@ -91,6 +91,20 @@ def test_a_row_that_was_cut_off_is_taken_away(tmp_path: Path):
     assert path.read_bytes() == whole
 
 
+@pytest.mark.parametrize(
+    "note", ['=HYPERLINK("http://evil.example")', "+1", "-1", "@SUM(A1)", "'quoted'", "a = b"]
+)
+def test_no_cell_of_a_log_is_a_formula(tmp_path: Path, note: str):
+    path = tmp_path / "a.log.csv"
+    log = ReviewLog(path, who="=Kim", places={"label 0": Place("-5", -1.0, 2.0)})
+    log.decide(Decision("label 0", "relabel", "=A", note=note))
+    row = list(csv.reader(path.open(encoding="utf-8")))[1]
+    assert not any(cell.startswith(("=", "+", "@")) for cell in row)
+    assert [cell for cell in row if cell.startswith("-")] == ["-1.00000"]  # a number
+    again = ReviewLog(path, who="Kim", places={"label 0": Place("-5", -1.0, 2.0)})
+    assert again.decided["label 0"] == Decision("label 0", "relabel", "=A", note=note)
+
+
 def test_what_was_written_elsewhere_is_forgotten_when_asked(tmp_path: Path):
     path = tmp_path / "a.log.csv"
     log = ReviewLog(path, who="Kim", places=HERE)
@@ -341,6 +355,31 @@ def test_labels_that_were_not_written_yet_come_back(tmp_path: Path, picture: Pat
     assert again.log.undo() == "point 2"
     again.write()
     assert read_sample(points).codes[:, 0].tolist() == [-1, -1, -1]
+
+
+def test_what_was_taken_back_after_writing_stays_so_when_the_process_is_killed(tmp_path: Path, picture: Path):
+    """The sample still says it, and only the log knows better."""
+    points = tmp_path / "points.gpkg"
+    drawn(points)
+
+    def reopened() -> Review:
+        return opened(SampleReview(points, interpreter=1), tmp_path / "1.csv", (picture,))
+
+    review = reopened()
+    for item, after in (("point 1", "wood"), ("point 2", "wood"), ("point 2", "water")):
+        review.log.decide(Decision(item, "label", after, "high"))
+    review.write()
+    assert [review.log.undo(), review.log.undo()] == ["point 2", "point 2"]
+    again = reopened()  # no write before: it was killed
+    assert again.log.pending
+    assert list(again.decided) == list(review.decided) == ["point 1"]
+    assert again.log.undo() is None  # what stands in the sample is not for this process to take back
+    again.log.decide(Decision("point 2", "label", "meadow", "low"))
+    assert again.log.undo() == "point 2"
+    assert list(again.decided) == ["point 1"]
+    again.write()
+    assert read_sample(points).codes[:, 0].tolist() == [2, -1, -1]
+    assert list(reopened().decided) == ["point 1"]
 
 
 def test_the_square_is_the_cell(tmp_path: Path, picture: Path):

@@ -228,7 +228,7 @@ def test_texture_has_finite_numbers_also_of_a_flat_tile(bands, side):
     for images in (np.ones((2, bands, side, side)), np.zeros((2, bands, side, side))):
         found = seen(images)
         assert np.isfinite(found).all()
-        assert (found[0] == found[1]).all()
+        np.testing.assert_allclose(found[0], found[1], atol=1e-5)  # memory may lie otherwise: the last digit
     assert found.shape[1] == seen(np.random.default_rng(0).random((1, bands, 64, 64))).shape[1]
 
 

@@ -116,16 +116,21 @@ def test_the_page_shows_the_map_with_its_legend(shown):
     assert serious(page) == []
 
 
-@pytest.mark.parametrize(("row", "col"), [(3, 4), (20, 15), (20, 16)])
-def test_a_click_says_what_the_file_says(shown, files, row, col):
+def test_a_click_says_what_the_file_says(shown, files):
     page = shown.page
-    page.mouse.click(*on_map(page, *lonlat(files, row, col)))
-    table = page.locator("#here table").first
-    table.wait_for()
-    rows = dict(row.split("\t") for row in table.inner_text().splitlines()[1:])
-    name = "w Water" if shown.codes[row, col] == 1 else "f Forest <b>"
-    unsure = "sure" if shown.codes[row, col] == 1 else "unsure"
-    assert {k: v.strip() for k, v in rows.items()} == {"class": name, "confidence": "80 %", "abstain": unsure}
+    for row, col in ((3, 4), (20, 15), (20, 16)):
+        page.locator("#here").evaluate("here => here.replaceChildren()")
+        page.mouse.click(*on_map(page, *lonlat(files, row, col)))
+        table = page.locator("#here table").first
+        table.wait_for()
+        rows = dict(row.split("\t") for row in table.inner_text().splitlines()[1:])
+        name = "w Water" if shown.codes[row, col] == 1 else "f Forest <b>"
+        unsure = "sure" if shown.codes[row, col] == 1 else "unsure"
+        assert {k: v.strip() for k, v in rows.items()} == {
+            "class": name,
+            "confidence": "80 %",
+            "abstain": unsure,
+        }
 
 
 def test_the_keyboard_does_what_the_mouse_does(shown):
@@ -199,10 +204,30 @@ def test_dark_is_dark_and_can_be_changed(shown):
     assert page.evaluate(paper) == "rgb(29, 35, 42)"
 
 
+COVERED = """(() => {
+    const one = document.activeElement, map = document.getElementById("stage");
+    const box = one.getBoundingClientRect();
+    const seen = document.elementFromPoint(box.left + box.width / 2, box.top + box.height / 2);
+    return map.contains(seen) && !map.contains(one);
+})()"""
+
+
 @pytest.mark.parametrize("shown", [{"viewport": {"width": 360, "height": 640}}], indirect=True)
-def test_on_a_telephone_nothing_stands_beside_the_screen(shown):
-    assert shown.page.evaluate("document.documentElement.scrollWidth") <= 360
-    assert serious(shown.page) == []
+def test_on_a_telephone_and_enlarged_everything_can_be_reached(shown):
+    """Nothing beside the screen, and what has the focus not beneath the map (WCAG 2.2, 2.4.11)."""
+    page = shown.page
+    assert serious(page) == []
+    for width, height in ((360, 640), (640, 400)):  # the second is a small screen at 200 %
+        page.set_viewport_size({"width": width, "height": height})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        steps = 0
+        page.keyboard.press("Tab")
+        while page.evaluate("document.activeElement !== document.body"):  # the end
+            assert not page.evaluate(COVERED), steps
+            steps += 1
+            assert steps < 60
+            page.keyboard.press("Tab")
+        assert steps > 8
 
 
 def test_behind_a_prefix_everything_is_found(place, files):

@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
 
 from jido.labels import LandClass
 
@@ -72,8 +73,6 @@ def _with_alpha(colours: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 def png(pixels: np.ndarray) -> bytes:
     """RGBA (y, x, 4) as the bytes of a PNG; packed quickly rather than small."""
-    from PIL import Image
-
     buffer = io.BytesIO()
     Image.fromarray(pixels, "RGBA").save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()

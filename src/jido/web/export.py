@@ -87,7 +87,7 @@ def export_view(
     Raises:
         JidoError: when a path cannot be shown, or the folder holds something else.
     """
-    _refuse_to_clear(folder)
+    _refuse_to_clear(folder, paths)
     shown = read_layers(paths)
     tiles = Tiles(shown.rasters)
     plan = plan_export(shown, tiles, max_bytes=max_bytes)
@@ -136,10 +136,12 @@ def _size(layer: Layer, zoom: int, tiles: Tiles) -> tuple[int, int]:
     return len(places), round(sum(made) / len(made) * len(places))
 
 
-def _refuse_to_clear(folder: Path) -> None:
-    """A folder that stands there is replaced as a whole, so it must be one of ours."""
+def _refuse_to_clear(folder: Path, paths: Sequence[Path]) -> None:
+    """A folder that stands there is replaced as a whole, so it must be one of ours and hold nothing shown."""
     if not folder.exists():
         return
+    if inside := [path for path in paths if path.resolve().is_relative_to(folder.resolve())]:
+        raise OutputError(f"{inside[0]} lies in {folder}, which is replaced: give the name of a new folder.")
     ours = (folder / "index.html").is_file() and (folder / "api" / "layers.json").is_file()
     if not (folder.is_dir() and (ours or not any(folder.iterdir()))):
         raise OutputError(

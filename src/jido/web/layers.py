@@ -19,7 +19,7 @@ from jido.io.features import VECTORS
 from jido.labels import LandClass, lcz_scheme
 from jido.web.colours import own_colour
 from jido.web.rasters import RasterFile, Rasters, describe_raster
-from jido.web.reports import Report, read_report, read_sheet
+from jido.web.reports import MALFORMED, Report, read_report, read_sheet
 from jido.web.vectors import VectorTable, labels_table, vector_tables
 
 RASTERS = (".tif", ".tiff")
@@ -176,16 +176,16 @@ def _of_file(path: Path, group: str, rasters: Rasters, notes: list[str], *, name
     if path.suffix.lower() in VECTORS:
         base = Layer("", "", group, "vector", day=day_in(path.name), named=named, sheet=read_sheet(path))
         return [replace(base, title=table.title, table=table) for table in vector_tables(path)]
-    file = describe_raster(path, geotiff_only=not named)
+    file = describe_raster(path, geotiff_only=not named or path.suffix.lower() in RASTERS)
     if file.coarsest == 1 and max(file.shape) > QUICK:
         notes.append(
             f"{group} has no overviews and is shown slowly: `rio cogeo create {path.name} fast.tif` makes a "
             "file that has them."
         )
-    return _of_raster(file, group, rasters)
+    return _of_raster(file, group, rasters, notes)
 
 
-def _of_raster(file: RasterFile, group: str, rasters: Rasters) -> list[Layer]:
+def _of_raster(file: RasterFile, group: str, rasters: Rasters, notes: list[str]) -> list[Layer]:
     report = read_report(file)
     named = read_classes(file.path)
     day = image_day(file.path)
@@ -208,10 +208,18 @@ def _of_raster(file: RasterFile, group: str, rasters: Rasters) -> list[Layer]:
         layers.append(replace(base, title="indicator", kind="cells"))
     elif rest:
         layers.append(replace(base, title="image", bands=first_bands(file)))
-    if report and report.training:
+    return [*layers, *_of_training(report, group, notes)]
+
+
+def _of_training(report: Report | None, group: str, notes: list[str]) -> list[Layer]:
+    if report is None or not report.training:
+        return []
+    try:
         table = labels_table(report)
-        layers.append(Layer("", "training labels and folds", group, "vector", table=table))
-    return layers
+    except MALFORMED:
+        notes.append(f"The report of {group} names training labels that cannot be read: they are left out.")
+        return []
+    return [Layer("", "training labels and folds", group, "vector", table=table)]
 
 
 def _is_palette(file: RasterFile) -> bool:
@@ -238,17 +246,18 @@ def _classes(layer: Layer, named: dict[int, LandClass], rasters: Rasters) -> tup
     if layer.report:
         seen = {code for code in named if layer.report.cells(named[code].label)}
         return tuple(named[code] for code in sorted(seen or named))
-    data = rasters.sample(file, layer.bands, side=1024)
-    codes = [int(code) for code in np.unique(data[np.isfinite(data)])]
-    if not (named or file.palette) and len(codes) == 2:
-        codes = codes[1:]  # of a mask what it marks
+    if max(file.shape) <= QUICK:
+        codes = rasters.codes(file, layer.bands[0])
+    else:  # what is rare may lie between the pixels that are looked at
+        data = rasters.sample(file, layer.bands, side=1024)
+        codes = {int(code) for code in np.unique(data[np.isfinite(data)])}
+        codes |= named.keys() or {code for code in file.palette if any(file.palette[code][:3])}
     if named:
-        return tuple(named[code] for code in codes if code in named) or tuple(named.values())
-    return tuple(_unnamed(file, code, place) for place, code in enumerate(codes) if _shown(file, code))
-
-
-def _shown(file: RasterFile, code: int) -> bool:
-    return code not in file.palette or file.palette[code][3] > 0
+        return tuple(named[code] for code in sorted(codes & named.keys())) or tuple(named.values())
+    if not file.palette and len(codes) == 2:
+        codes -= {min(codes)}  # of a mask what it marks
+    shown = sorted(code for code in codes if code not in file.palette or file.palette[code][3] > 0)
+    return tuple(_unnamed(file, code, place) for place, code in enumerate(shown))
 
 
 def _unnamed(file: RasterFile, code: int, place: int) -> LandClass:

@@ -7,7 +7,6 @@ their number, pictures by theirs; no path comes from a browser.
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +25,7 @@ from jido.web.rank_owner import agreement, graph, lines, said_so_far
 from jido.web.rank_pictures import Pictures
 from jido.web.rank_state import SIGNS, Standing, asked, expected, standing, told_step
 from jido.web.rank_store import Expert, RankStore, StaleError, Step
-from jido.web.serve import site, vendored
+from jido.web.serve import same_secret, site, vendored
 
 LAST = 40
 """Steps that the page lists."""
@@ -83,7 +82,7 @@ class _Pages:
     def expert(self, request: Request) -> Expert:
         """Who has the token of a link."""
         for one in self.store.experts:
-            if _equal(one.token, request.path_params["token"]):
+            if same_secret(one.token, request.path_params["token"]):
                 return one
         raise HTTPException(403, NO_LINK)
 
@@ -91,7 +90,7 @@ class _Pages:
         """Refuse whose token is nobody's."""
         if not request.url.path.startswith("/owner/"):
             self.expert(request)
-        elif not _equal(self.store.owner, request.path_params["token"]):
+        elif not same_secret(self.store.owner, request.path_params["token"]):
             raise HTTPException(403, NO_LINK)
 
     def page(self, name: str) -> Callable[[Request], Response]:
@@ -284,7 +283,3 @@ def _picture(data: bytes | None) -> Response:
 def _text(text: str, name: str) -> Response:
     head = {"Content-Disposition": f'attachment; filename="{name}"'}
     return PlainTextResponse(text, headers=head)
-
-
-def _equal(one: str, other: str) -> bool:
-    return hmac.compare_digest(one.encode(), other.encode())

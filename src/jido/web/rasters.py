@@ -47,6 +47,13 @@ WORLD = (-180.0, -85.05, 180.0, 85.05)
 """What web Mercator shows, in degrees."""
 
 
+SIDECARS = (".ovr", ".OVR", ".msk", ".MSK")
+"""Ends of the names of overviews and masks beside a file."""
+
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""How a TIFF begins."""
+
+
 @dataclass(frozen=True, eq=False)
 class RasterFile:
     """What a page needs to know of a raster.
@@ -100,10 +107,13 @@ def describe_raster(path: Path, *, geotiff_only: bool = False) -> RasterFile:
         geotiff_only: refuse other formats, of which some (VRT) lead to other files.
 
     Raises:
-        ImageError: when it cannot be read as a raster, or lies nowhere on Earth.
+        ImageError: when it cannot be read as a raster, lies nowhere on Earth, or leads elsewhere for its
+            overviews.
     """
+    driver = "GTiff" if geotiff_only else None
     try:
-        opened = _open(str(path), driver="GTiff" if geotiff_only else None)
+        _require_own_overviews(path, driver)
+        opened = _open(str(path), driver=driver)
     except RasterioError as err:
         raise ImageError(f"{path} cannot be shown ({sentence(err)}): give an image or a map.") from err
     with closing(opened):
@@ -111,8 +121,7 @@ def describe_raster(path: Path, *, geotiff_only: bool = False) -> RasterFile:
         bounds = transform_bounds(source.crs, "EPSG:4326", *source.bounds, densify_pts=21)
         if not np.isfinite(bounds).all():
             raise ImageError(f"{path} has coordinates that do not fit its CRS: correct the CRS in the file.")
-        clipped = [max(a, b) for a, b in zip(bounds[:2], WORLD[:2], strict=True)]
-        clipped += [min(a, b) for a, b in zip(bounds[2:], WORLD[2:], strict=True)]
+        clipped = _clipped(path, source, bounds)
         try:
             palette = source.colormap(1)
         except ValueError:
@@ -124,7 +133,7 @@ def describe_raster(path: Path, *, geotiff_only: bool = False) -> RasterFile:
             bands=tuple(band_names(own, own.indexes)),
             dtype=str(own.dtypes[0]),
             shape=(own.height, own.width),
-            bounds=(clipped[0], clipped[1], clipped[2], clipped[3]),
+            bounds=clipped,
             extent=transform_bounds("EPSG:4326", PLANE, *clipped),
             maxzoom=min(int(opened.reader.maxzoom), 22),
             coarsest=max(own.overviews(1), default=1),
@@ -133,6 +142,40 @@ def describe_raster(path: Path, *, geotiff_only: bool = False) -> RasterFile:
             colours=names[:3] == ["red", "green", "blue"],
             scales=tuple(zip(own.scales, own.offsets, strict=True)),
         )
+
+
+def _clipped(
+    path: Path, source: rasterio.DatasetReader | WarpedVRT, bounds: tuple[float, float, float, float]
+) -> tuple[float, float, float, float]:
+    """Bounds as far as web Mercator reaches."""
+    west, south, east, north = bounds
+    pixel = abs(source.res[0]) if source.crs.is_geographic else 0.0  # centres at 180: half a pixel over
+    if west > east or west < WORLD[0] - pixel or east > WORLD[2] + pixel:
+        raise ImageError(
+            f"{path} crosses 180 degrees of longitude, where the page ends: cut it there into two files with "
+            "longitudes from -180 to 180."
+        )
+    return max(west, WORLD[0]), max(south, WORLD[1]), min(east, WORLD[2]), min(north, WORLD[3])
+
+
+def _require_own_overviews(path: Path, driver: str | None) -> None:
+    """Refuse overviews and masks outside of a file and its neighbours.
+
+    GDAL follows a name of theirs in the file or beside it wherever it leads, to other files or the internet.
+    """
+    for beside in (path.with_name(f"{path.name}{end}") for end in SIDECARS):
+        if beside.is_file():
+            with beside.open("rb") as file:
+                if file.read(4) not in TIFF:
+                    raise ImageError(f"{beside} is no GeoTIFF, as overviews and masks are: take it away.")
+            _require_own_overviews(beside, "GTiff")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path, driver=driver) as source:
+            if "OVERVIEW_FILE" in source.tags(ns="OVERVIEWS"):
+                raise ImageError(
+                    f"{path} names another file for its overviews: copy it without them (gdal_translate)."
+                )
 
 
 class OpenRaster(NamedTuple):
@@ -257,6 +300,12 @@ class Rasters:
                 list(planes), window=window, out_shape=(len(bands), *shape), masked=True
             )
         return scaled(block, [file.scales[band - 1] for band in bands])
+
+    def codes(self, file: RasterFile, band: int) -> set[int]:
+        """All values of a band that has whole numbers; reads the whole of it."""
+        with self.take(file.path) as opened:
+            values = opened.source.read(band, masked=True).compressed()
+        return {int(value) for value in np.unique(values[np.isfinite(values)])}
 
     def values(self, file: RasterFile, lon: float, lat: float) -> np.ndarray | None:
         """The value of every band at a place, float32 (C,), NaN without data; ``None`` outside."""

@@ -67,6 +67,10 @@ class Report:
         }
 
 
+MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
+"""What reading a report raises that was written by another version, or by hand."""
+
+
 def read_report(file: RasterFile) -> Report | None:
     """The report that was written for exactly this map and lies beside it; else ``None``."""
     facts = find_report(file.path)
@@ -74,7 +78,7 @@ def read_report(file: RasterFile) -> Report | None:
         if facts is None or tuple(facts["grid"]["shape"]) != file.shape:
             return None
         Report(facts).to_dict()
-    except (KeyError, TypeError, ValueError):  # written by another version, or by hand
+    except MALFORMED:
         return None
     return Report(facts)
 

@@ -24,7 +24,6 @@ from jido.errors import ImageError
 from jido.io import json_text
 from jido.io.repair import POLYGON
 from jido.labels import LandClass
-from jido.web.facts import page_facts
 from jido.web.layers import Layers, read_layers
 from jido.web.review_store import LONGEST_NOTE, Decision, ReviewLog
 from jido.web.review_tasks import Task, checked
@@ -81,15 +80,13 @@ class Review:
         self.items = {item.id: item for item in task.items}
         self._place = {item.id: place for place, item in enumerate(task.items)}
         self._viewer = Viewer(shown)
-        self._changing = (
-            threading.Lock()
-        )  # what is decided while the file is written must not count as written
-        self._layers = page_facts(shown, self._viewer.tiles)
+        self._changing = threading.Lock()  # what comes while the file is written must not count as written
 
     @property
     def decided(self) -> dict[str, Decision]:
         """Item -> what was said of it, here or before."""
-        return {**self.task.begun, **self.log.decided}
+        said = {**self.task.begun, **self.log.decided}
+        return {item: one for item, one in said.items() if one is not None}
 
     def app(self, token: str | None = None) -> Starlette:
         """The application; see :func:`~jido.web.serve.site`."""
@@ -116,7 +113,7 @@ class Review:
                 "classes": [{**asdict(c), "key": keys[c.label]} for c in self.task.classes],
                 "decided": {item: asdict(said) for item, said in self.decided.items()},
                 "longest_note": LONGEST_NOTE,
-                "view": self._layers,
+                "view": self._viewer.facts,
             }
         )
 

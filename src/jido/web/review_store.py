@@ -67,7 +67,8 @@ class ReviewLog:
         path: of the log; made with the first decision.
         who: the name of the person.
         places: item -> what it is, of all items that may be decided.
-        since_written: forget what was decided before the last ``written``: it stands in another file now.
+        since_written: leave aside what was decided before the last ``written``: it stands in another file
+            now, which may have changed since.
 
     Raises:
         LabelsError: when the log is of other items.
@@ -82,15 +83,20 @@ class ReviewLog:
         self._places = places
         self._lock = threading.Lock()
         self._steps: list[Decision] = []
+        self._elsewhere = 0  # so many of the first steps were in the other file before this process began
+        self._back: dict[str, Decision | None] = {}  # items of which one of these was taken back since
         self._pending = False
         for row in self._rows():
             self._replay(row, since_written=since_written)
 
     @property
-    def decided(self) -> dict[str, Decision]:
-        """Item -> the last thing said of it that was not taken back."""
+    def decided(self) -> dict[str, Decision | None]:
+        """Item -> the last thing said of it that was not taken back.
+
+        ``None`` where nothing of it stands, though the other file still says something.
+        """
         with self._lock:
-            return {step.item: step for step in self._steps}
+            return self._back | {step.item: step for step in self._steps[self._elsewhere :]}
 
     @property
     def pending(self) -> bool:
@@ -113,23 +119,32 @@ class ReviewLog:
     def undo(self) -> str | None:
         """Take the last decision back; the item it was of, ``None`` when none is left."""
         with self._lock:
-            if not self._steps:
+            if len(self._steps) <= self._elsewhere:
                 return None
             self._append(Decision(self._steps[-1].item, "undo"))
-            return self._steps.pop().item
+            return self._take_back()
 
     def written(self) -> None:
         """Note that all decisions stand in another file."""
         with self._lock:
             self._append(Decision("", "written"))
 
+    def _take_back(self) -> str:
+        item = self._steps.pop().item
+        if len(self._steps) < self._elsewhere:
+            self._elsewhere -= 1
+            self._back[item] = next((step for step in reversed(self._steps) if step.item == item), None)
+        return item
+
     def _replay(self, row: dict[str, str], *, since_written: bool) -> None:
         decision, item = row["decision"], row["item"]
         self._pending = decision != "written"
         if decision == "written":
-            self._steps = [] if since_written else self._steps
+            if since_written:
+                self._elsewhere, self._back = len(self._steps), {}
         elif decision == "undo":
-            self._steps = self._steps[:-1]
+            if self._steps:
+                self._take_back()
         elif item not in self._places or self._places[item].text != (row["before"], row["lon"], row["lat"]):
             raise LabelsError(
                 f"{self.path} is the log of another review ({item} is another one there): give another name "
@@ -154,19 +169,20 @@ class ReviewLog:
             raise OutputError(
                 f"{self.path} is no log of a review: move it away, or give another name with -o."
             )
-        return rows
+        return [{name: cell.removeprefix("'") for name, cell in row.items()} for row in rows]
 
     def _append(self, decision: Decision) -> None:
         place = self._places[decision.item].text if decision.item else ("", "", "")
         before, lon, lat = place
         when = datetime.now(UTC).isoformat(timespec="seconds")
         said = (decision.item, decision.decision, before, decision.after, decision.confidence, decision.note)
+        texts = map(_shielded, (self.who, *said))
         line = io.StringIO()
         rows = csv.writer(line, lineterminator="\n")
         size = self.path.stat().st_size if self.path.exists() else 0
         if not size:
             rows.writerow(COLUMNS)
-        rows.writerow((when, self.who, *said, lon, lat))
+        rows.writerow((when, *texts, lon, lat))
         try:
             with self.path.open("ab") as file:
                 file.write(line.getvalue().encode())
@@ -179,3 +195,8 @@ class ReviewLog:
                 f"Cannot write {self.path}: {err.strerror}; make room, then decide again."
             ) from err
         self._pending = decision.decision != "written"
+
+
+def _shielded(text: str) -> str:
+    """Text that a spreadsheet does not take for a formula (CWE-1236); ``'`` goes when it is read again."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "'")) else text

@@ -43,8 +43,6 @@ BODY_LIMIT = 1 << 18
 URL_LIMIT = 2048
 """Bytes of a path with its query."""
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; worker-src 'self'; "
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'",
@@ -172,7 +170,7 @@ class Guard:
 
     def _turned_away(self, request: Request) -> Response | None:
         """An answer to what is no business of ours."""
-        if not self.any_host and _host_name(request.headers.get("host", "")) not in LOOPBACK:
+        if not self.any_host and not is_loopback(_host_name(request.headers.get("host", ""))):
             return _error(403, "This page is for this machine only: ask for it at 127.0.0.1 or localhost.")
         if len(request.scope.get("raw_path") or b"") + len(request.scope["query_string"]) > URL_LIMIT:
             return _error(414, f"An address here has at most {URL_LIMIT} bytes.")
@@ -187,18 +185,19 @@ class Guard:
         """An answer to who brings the token in the link, or none at all."""
         if self.token is None:
             return None
-        if _equal(request.query_params.get("token", ""), self.token):
+        if same_secret(request.query_params.get("token", ""), self.token):
             if request.url.path != "/":
                 return None
             answer = RedirectResponse("./", status_code=303)  # relative: a proxy may stand before us
             answer.set_cookie(self.cookie, self.token, path=None, httponly=True, samesite="lax")
             return answer
-        if _equal(request.cookies.get(self.cookie, ""), self.token):
+        if same_secret(request.cookies.get(self.cookie, ""), self.token):
             return None
         return _error(403, "The token is missing or wrong: open the link that the terminal shows.")
 
 
-def _equal(given: str, wanted: str) -> bool:
+def same_secret(given: str, wanted: str) -> bool:
+    """Whether two tokens are the same, in a time that does not tell how far."""
     return hmac.compare_digest(given.encode(), wanted.encode())
 
 
@@ -273,7 +272,7 @@ def run(
 
 
 def server(app: ASGIApp) -> uvicorn.Server:
-    """One process that says nothing but errors; slow clients are let go after some seconds."""
+    """One process that says nothing but errors; idle connections are closed after some seconds."""
     import uvicorn
 
     return uvicorn.Server(

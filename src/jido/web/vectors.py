@@ -41,6 +41,9 @@ DISTINCT = 24
 CLASS_COLUMNS = ("lcz", "label", "class", "code", "folder")
 """Columns by which features are coloured first, the likeliest first; then numbers, ``value`` before all."""
 
+FARTHEST = (180.5, 90.5, 180.5, 90.5)
+"""Degrees of longitude and latitude that can be meant; rounding reaches a little beyond the Earth."""
+
 SHOWN = (0.02, 0.98)
 """Quantiles between which colours change, as on the maps of indicators."""
 
@@ -86,12 +89,14 @@ class VectorTable:
         if bbox is not None:
             frame = frame.iloc[np.sort(frame.sindex.query(shapely.box(*bbox)))]
         found = len(frame)
+        west, south, east, north = shapely.bounds(frame.geometry.to_numpy()).T
+        largest = np.argsort((west - east) * (north - south), kind="stable")[:MOST]
         pixel = 360 / 256 / 2**zoom
-        shapes = shapely.simplify(frame.geometry.to_numpy(), pixel / 2)
-        order = np.argsort(-shapely.area(shapely.envelope(shapes)), kind="stable")[:MOST]
-        corners = np.cumsum(shapely.get_num_coordinates(shapes[order]))
-        keep = np.sort(order[: max(int(np.searchsorted(corners, VERTICES)), 1)])
-        rounded = shapely.transform(shapes[keep], lambda xy: np.round(xy, 8))
+        shapes = shapely.simplify(frame.geometry.to_numpy()[largest], pixel / 2)
+        corners = np.cumsum(shapely.get_num_coordinates(shapes))
+        few = np.argsort(largest[: max(int(np.searchsorted(corners, VERTICES)), 1)])
+        keep = largest[few]
+        rounded = shapely.transform(shapes[few], lambda xy: np.round(xy, 8))
         rows = _plain(frame.iloc[keep].drop(columns=frame.geometry.name))
         features = [
             {"type": "Feature", "id": int(number), "properties": row, "geometry": json.loads(text)}
@@ -158,7 +163,7 @@ def _table(frame: GeoDataFrame, title: str, path: Path, colours: dict[str, str])
         frame = frame.to_crs("EPSG:4326")
     except CRSError as err:
         raise LabelsError(f"{path} has a CRS that is not known: give it in another one.") from err
-    if not np.isfinite(frame.total_bounds).all():
+    if not (np.abs(frame.total_bounds) <= FARTHEST).all():  # also NaN
         raise LabelsError(f"{path} has coordinates that do not fit its CRS: correct the CRS in the file.")
     frame = frame.reset_index(drop=True)
     return VectorTable(title, frame, placed, _columns(frame, colours))

@@ -50,11 +50,11 @@ class Viewer:
         self.shown = shown
         self.tiles = Tiles(shown.rasters)
         self.by_id = {layer.id: layer for layer in shown.layers}
-        self.facts = json_text(page_facts(shown, self.tiles)).encode()
+        self.facts = page_facts(shown, self.tiles)
+        self._told = json_text(self.facts).encode()
         self.free = asyncio.Semaphore(AT_ONCE)
 
     def app(self, token: str | None) -> Starlette:
-        """The application."""
         """The application."""
         routes = [
             Route("/", page("view.html")),
@@ -67,12 +67,10 @@ class Viewer:
         return site(routes, token=token)
 
     async def layers(self, request: Request) -> Response:
-        """What there is to see."""
         """All that the page must know before it draws."""
-        return _json(self.facts)
+        return _json(self._told)
 
     async def features(self, request: Request) -> Response:
-        """Polygons and points, all or those in a box."""
         """Features of a layer, in view or all."""
         layer = self._layer(request)
         if layer.table is None:
@@ -86,14 +84,12 @@ class Viewer:
 
     async def stretch(self, request: Request) -> Response:
         """How bands are stretched by themselves, and how their values lie."""
-        """How bands are stretched."""
         layer = self._layer(request)
         bands = _bands(request, layer)
         return _json(json_text(await run_in_threadpool(stretch_facts, layer, self.tiles, bands)).encode())
 
     async def value(self, request: Request) -> Response:
         """The values of a file at a place."""
-        """The values at a place."""
         layer = self._layer(request)
         place = (_floats(request, "lon", 1), _floats(request, "lat", 1))
         if not (place[0] and place[1]) or abs(place[0][0]) > 180 or abs(place[1][0]) > 90:
@@ -104,8 +100,7 @@ class Viewer:
         return _json(json_text(found).encode())
 
     async def tile(self, request: Request) -> Response:
-        """A picture of 256 x 256 pixels."""
-        """A tile of a layer, PNG."""
+        """A tile of a layer, PNG of 256 x 256 pixels."""
         layer = self._layer(request)
         z, x, y = (request.path_params[name] for name in "zxy")
         bands = _bands(request, layer)

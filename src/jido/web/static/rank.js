@@ -2,7 +2,7 @@
 // answer is sent at once, one after the other, and the page shows what comes back.
 
 import { drawGraph } from "./rank_graph.js";
-import { ask, by, showError } from "./rank_parts.js";
+import { ask, by, showError } from "./parts.js";
 import { makeRows, whereIs } from "./rank_rows.js";
 import { el } from "./view-dom.js";
 import { theme } from "./view-theme.js";

@@ -1,7 +1,7 @@
 // The page of who asks the experts: how far each is, how far they agree, and where not.
 
 import { drawGraph } from "./rank_graph.js";
-import { ask, by, showError } from "./rank_parts.js";
+import { ask, by, showError } from "./parts.js";
 import { el } from "./view-dom.js";
 import { theme } from "./view-theme.js";
 

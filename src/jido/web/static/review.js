@@ -1,5 +1,5 @@
 // The page of a review: shows one item after the other, sends what is decided of it, and knows its keys.
-import { ask, by, showError } from "./rank_parts.js";
+import { ask, by, showError } from "./parts.js";
 import { el, swatch } from "./view-dom.js";
 import { placeText } from "./view-map.js";
 import { theme } from "./view-theme.js";

@@ -129,9 +129,11 @@ function bandControls(layer, redraw) {
 
 /** Histograms, with the values that are darkest and brightest. */
 async function drawStretch(layer, root, redraw) {
-  const answer = await fetch(`${base}api/stretch/${layer.id}.json?bands=${shownBands(layer)}`);
+  const asked = String(shownBands(layer));
+  const answer = await fetch(`${base}api/stretch/${layer.id}.json?bands=${asked}`);
   if (!answer.ok) return;
   const { bands } = await answer.json();
+  if (String(shownBands(layer)) !== asked) return; // other bands were chosen while it came
   const limits = layer.stretch ?? bands.flatMap((band) => [band.low, band.high]);
   layer.limits = limits.slice(0, 2);
   const apply = (values) => {

@@ -175,6 +175,7 @@ export class MapView {
 
   /** Of layers with very many features those in view. */
   async #loadInView() {
+    const turn = (this.turn = (this.turn ?? 0) + 1);
     for (const [id, layer] of this.shown) {
       if (layer.kind !== "vector" || layer.whole) continue;
       const box = this.map.getBounds().toArray().flat();
@@ -182,6 +183,7 @@ export class MapView {
       const answer = await fetch(`${base}api/features/${id}.json?bbox=${box}&zoom=${zoom.toFixed(1)}`);
       if (!answer.ok) continue;
       const found = await answer.json();
+      if (turn !== this.turn) return; // somebody moved on while it came
       this.map.getSource(id)?.setData(found);
       const words = `${layer.title}: the ${found.shown.toLocaleString("en")} largest of ${found.found.toLocaleString("en")} in view.`;
       this.map.fire("jido.note", { text: found.shown < found.found ? `${words} Zoom in for the others.` : "" });

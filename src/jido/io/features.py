@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pyogrio
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from jido.errors import LabelsError
+from jido.io.vector_kinds import require_kind
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
@@ -32,7 +32,7 @@ def read_features(path: Path) -> dict[str, GeoDataFrame]:
     Raises:
         LabelsError: when the file is no vector file, is damaged, or holds no feature.
     """
-    _require_kind(path)
+    require_kind(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -45,55 +45,6 @@ def read_features(path: Path) -> dict[str, GeoDataFrame]:
     if not frames:
         raise LabelsError(f"{path} holds no polygon and no point.")
     return frames
-
-
-BEGINS = {".gpkg": b"SQLite format 3\0", ".kmz": b"PK", ".shp": b"\0\0\x27\x0a", ".fgb": b"fgb",
-          ".parquet": b"PAR1", ".geojson": b"{", ".json": b"{", ".kml": b"<"}  # fmt: skip
-"""How files begin, by suffix; texts after white space."""
-
-LEADING = (b"<OGRVRTDataSource", b"<OGRWFSDataSource", b"WFS_Capabilities", b"<GDAL_WMS")
-"""What a text holds that GDAL takes for a list of other files, or for a service of the internet."""
-
-
-def _require_kind(path: Path) -> None:
-    """Refuse a file that is none of its suffix: GDAL looks at contents, and some lead to other files.
-
-    Raises:
-        LabelsError: when it is another kind of file, or cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(1 << 16)
-    except OSError as err:
-        raise LabelsError(f"{path} cannot be read: {err.strerror}.") from err
-    begins = BEGINS[path.suffix.lower()]
-    if path.suffix.lower() in (".geojson", ".json") and _links(path.read_bytes()):
-        raise LabelsError(
-            f"{path} takes its CRS from an address, or is no plain JSON: give it as a GeoPackage."
-        )
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip() if len(begins) == 1 else head
-    if not text.startswith(begins) or any(word in head for word in LEADING):
-        raise LabelsError(
-            f"{path} cannot be read as polygons or points: it is no {path.suffix.lower()} inside, or leads "
-            "to other files."
-        )
-
-
-def _links(data: bytes) -> bool:
-    """Whether a CRS in GeoJSON is a link, which GDAL would follow (of the 2008 GeoJSON, section 3.2)."""
-    found = False
-
-    def look(one: dict[str, Any]) -> None:
-        nonlocal found
-        said = {str(name).lower(): value for name, value in one.items()}
-        found |= str(said.get("type")).lower().startswith("link") and "properties" in said
-
-    if re.search(rb"link|\\u", data, re.IGNORECASE):  # the word may be escaped
-        try:
-            json.loads(data, object_hook=look)
-        except (ValueError, RecursionError):  # GDAL reads much that is no JSON
-            return True
-    return found
 
 
 def _layers(path: Path) -> dict[str, GeoDataFrame]:

@@ -22,6 +22,7 @@ from rasterio.errors import RasterioError
 from jido.errors import LabelsError, OutputError
 from jido.io.files import replacing
 from jido.io.repair import Asked, Found, is_null, to_labels
+from jido.io.vector_kinds import require_own
 from jido.labels import ClassScheme, Labels, Problem, lcz_scheme
 
 CLASS_FIELDS = ("lcz", "class", "code", "label", "landcover", "type", "name")
@@ -149,6 +150,7 @@ def _unreadable(path: Path, err: Exception) -> LabelsError:
 
 def _layers(path: Path) -> dict[str, bool]:
     """Layers of a vector file in order, and whether they have geometries."""
+    require_own(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

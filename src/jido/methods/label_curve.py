@@ -22,7 +22,7 @@ from jido.methods.label_result import LabelCurve
 from jido.methods.label_rows import KeptRows, Task
 from jido.stats import figure, summary
 
-__all__ = ["LabelCurve", "Learn", "forest", "label_curve", "linear_probe", "nearest_neighbours"]
+__all__ = ["LabelCurve", "Learn", "draw_seed", "forest", "label_curve", "linear_probe", "nearest_neighbours"]
 
 BUDGETS: tuple[int | float, ...] = (1, 5, 10, 50, 0.01, 0.05, 0.10, 1.0)
 """Labels per class (whole numbers), then shares of each class: 1 is one label per class, 1.0 all labels."""
@@ -97,7 +97,7 @@ def label_curve(
     made: dict[str, str] = {}
     every = product(range(draws), range(len(splits)), range(len(chosen)))
     for draw, fold, j in every:
-        (train, test), budget, own = splits[fold], chosen[j], _seed(seed, draw)
+        (train, test), budget, own = splits[fold], chosen[j], draw_seed(seed, draw)
         labelled = train[budget.draw(number[train], y[train], own)]
         judged, inverse = np.unique(number[test], return_inverse=True)
         task = Task(labelled, test, y, inverse, k, own)
@@ -126,8 +126,8 @@ def label_curve(
     )
 
 
-def _seed(seed: int, draw: int) -> int:
-    """Of one draw: the draws of two seeds have nothing in common."""
+def draw_seed(seed: int, draw: int) -> int:
+    """What learners are given in a draw: the draws of two seeds have nothing in common."""
     return int(np.random.SeedSequence([seed, draw]).generate_state(1)[0])
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from jido.losses.selfsup import masked_error, masked_smooth_l1
 from jido.methods.pretext import Factory, Pretext, follow, frozen_copy, rising
-from jido.nets.encoders import TokenEncoder, layers, whole_tokens
+from jido.nets.encoders import Layers, TokenEncoder, whole_tokens
 
 
 class MAE(Pretext):
@@ -31,7 +31,7 @@ class MAE(Pretext):
         self.blank = nn.Parameter(0.02 * torch.randn(1, 1, width))
         self.bring = nn.Linear(encoder.out_channels, width)
         self.place = nn.Parameter(0.02 * torch.randn(1, encoder.place.shape[2:].numel(), width))
-        self.decoder = layers(width, depth)
+        self.decoder = Layers(width, depth)
         self.pixels = nn.Linear(width, encoder.embed.in_channels * encoder.token**2)
 
     def forward(self, views: Tensor) -> Tensor:

@@ -8,9 +8,11 @@ published; these are ours.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from jido.errors import ModelError
 from jido.nets.blocks import Net, conv_bn
@@ -161,7 +163,7 @@ class TokenEncoder(Encoder):
         self.embed = nn.Conv2d(sum(sensors.values()), width, token, stride=token)
         across = -(-side // token)
         self.place = nn.Parameter(0.02 * torch.randn(1, width, across, across))
-        self.layers = layers(width, depth)
+        self.layers = Layers(width, depth)
 
     def tokens(self, x: Tensor) -> Tensor:
         """(B, n, width) with their places, before the layers, of patches (B, C, H, W)."""
@@ -179,12 +181,27 @@ class TokenEncoder(Encoder):
         return self.layers(self.tokens(x)).mean(1)
 
 
-def layers(width: int, depth: int) -> nn.TransformerEncoder:
-    """Transformer layers with heads of 32 channels, normalised before each part and at the end."""
-    layer = nn.TransformerEncoderLayer(
-        width, width // 32, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
-    )
-    return nn.TransformerEncoder(layer, depth, norm=nn.LayerNorm(width), enable_nested_tensor=False)
+class Layers(nn.TransformerEncoder):
+    """Transformer layers with heads of 32 channels, normalised before each part and at the end.
+
+    On processors attention is made of plain products: for so few tokens a step takes 2/3 of the time that
+    it takes with the fused kernel.
+
+    Args:
+        width: channels of a token, a multiple of 32.
+        depth: layers.
+    """
+
+    def __init__(self, width: int, depth: int) -> None:
+        layer = nn.TransformerEncoderLayer(
+            width, width // 32, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
+        super().__init__(layer, depth, norm=nn.LayerNorm(width), enable_nested_tensor=False)
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """(B, n, width) of tokens (B, n, width)."""
+        with sdpa_kernel(SDPBackend.MATH) if x.device.type == "cpu" else nullcontext():
+            return super().forward(x)
 
 
 def whole_tokens(x: Tensor, token: int) -> Tensor:

@@ -14,6 +14,7 @@ from jido.nets.blocks import folded  # noqa: E402
 from jido.nets.dynamic import DynamicConv2d, set_temperature  # noqa: E402
 from jido.nets.encoders import (  # noqa: E402
     EncoderNet,
+    Layers,
     SensorEncoder,
     SensorStems,
     TokenEncoder,
@@ -293,6 +294,11 @@ def test_patches_of_other_sizes_are_filled_up_to_whole_tokens(size, tokens):
     assert encoder.tokens(x).shape == (2, tokens, 32)
     with torch.no_grad():
         torch.testing.assert_close(encoder(x), encoder(pad(x, (0, -size[1] % 4, 0, -size[0] % 4))))
+
+
+def test_attention_of_plain_products_is_that_of_the_fused_kernel():
+    layers, x = Layers(64, 2), torch.randn(3, 7, 64)
+    torch.testing.assert_close(layers(x), torch.nn.TransformerEncoder.forward(layers, x), rtol=0, atol=1e-5)
 
 
 def test_tokens_stand_in_the_order_of_their_places():

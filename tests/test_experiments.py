@@ -127,7 +127,9 @@ def test_learning_without_labels_is_judged_on_files_of_so2sats_layout(tmp_path):
     printed = run("selfsup", *options, "--out", tmp_path)
     found = json.loads(printed)["so2sat miniature"]
     assert [row["arm"] for row in found["rows"]] == ["SSMMRL"]
-    assert {"knn", "spread", "rank", "seconds_per_epoch"} <= found["rows"][0].keys()
+    row = found["rows"][0]
+    assert {"knn", "spread", "rank", "seconds_per_epoch"} <= row.keys()
+    assert 0.1 < row["gigabytes"] < 5
     learners = {row["learner"] for row in found["curve"]["rows"]}
     assert learners == {
         "CNN from scratch",

@@ -297,7 +297,7 @@ def test_onnx_says_what_torch_says_of_pixels(onnx_run, tmp_path: Path):
 
 def test_onnx_says_what_torch_says_of_windows(onnx_run, tmp_path: Path):
     model, windows = patch_model(), images(5, 2, 8, 8)
-    windows[1, 0, 0], windows[2] = np.nan, np.inf
+    windows[1, 0], windows[2] = np.nan, np.inf  # smaller gaps are filled up before: test_nets
     export_onnx(model, tmp_path / "model.onnx")
     found = onnx_run(tmp_path / "model.onnx", windows)
     assert found.shape == (5, 17)

@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason='jido[deep] is not installed: pip install "jido[deep]"')
 
-from jido.data.patches import normalise  # noqa: E402
+from jido.data.patches import fill_gaps, normalise  # noqa: E402
 from jido.errors import ModelError  # noqa: E402
 from jido.geo import Band  # noqa: E402
 from jido.labels import ClassScheme, LandClass, lcz_scheme  # noqa: E402
@@ -218,6 +218,26 @@ def test_every_cell_is_what_its_window_says_alone():
     for b, y, x in ((0, 0, 0), (0, 6, 5), (1, 3, 2), (1, 6, 5)):
         alone = model.predict(batch[b : b + 1, :, 4 * y : 4 * y + 8, 4 * x : 4 * x + 8])
         np.testing.assert_array_equal(alone[0, :, 0, 0], found[b, :, y, x])
+
+
+def test_the_rim_of_an_image_is_no_other_class():
+    model, batch = patch_model(), images(1, 2, 4 * 7 + 4, 4 * 7 + 4)
+    holed, drawn_out = batch.copy(), batch.copy()
+    holed[:, :, :, 19:], drawn_out[:, :, :, 19:] = np.nan, batch[:, :, :, 18:19]
+    found, filled = model.predict(holed), model.predict(drawn_out)
+    np.testing.assert_array_equal(found[:, :, :, :4], filled[:, :, :, :4])  # their middle is there
+    assert np.abs(found[:, :, :, 4] - filled[:, :, :, 4]).max() > 1e-3  # nothing is made up
+    assert np.abs(found[:, :, :, 3] - model.predict(np.nan_to_num(holed))[:, :, :, 3]).max() > 1e-3
+
+
+def test_gaps_take_the_nearest_value_of_their_band_where_the_middle_is_known():
+    windows = np.arange(2 * 2 * 9, dtype=np.float32).reshape(2, 2, 3, 3)
+    known = np.ones(windows.shape, bool)
+    known[0, 0, :, 2] = known[1, 1, 1, 1] = False
+    expected = windows.copy()
+    expected[0, 0, :, 2] = windows[0, 0, :, 1]
+    fill_gaps(windows, known)
+    np.testing.assert_array_equal(windows, expected)
 
 
 def test_windows_without_a_rim_tile_the_image():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 
 def normalise(batch: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -24,6 +25,26 @@ def normalise(batch: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> tuple[np.n
     valid = np.isfinite(values)
     np.copyto(values, 0, where=~valid)
     return values, valid
+
+
+def fill_gaps(windows: np.ndarray, known: np.ndarray) -> None:
+    """Give pixels without data the value of the nearest one that has some, in place.
+
+    Only in bands of which a window shows its middle: at the rim of an image and beside a cloud a net would
+    else take the gap, which it is shown as the mean, for something on the ground. Where the middle itself is
+    missing nothing is made up.
+
+    Args:
+        windows: (n, C, S, S).
+        known: bool (n, C, S, S), where there is data.
+    """
+    middle = known.shape[-1] // 2
+    nearest: dict[bytes, np.ndarray] = {}
+    for i, band in np.argwhere(known[:, :, middle, middle] & ~known.all((2, 3))):
+        mask, plane = known[i, band], windows[i, band]
+        if (key := mask.tobytes()) not in nearest:
+            nearest[key] = distance_transform_edt(~mask, return_distances=False, return_indices=True)
+        plane[:] = plane[tuple(nearest[key])]
 
 
 def band_moments(blocks: Iterable[np.ndarray], bands: int) -> tuple[np.ndarray, np.ndarray]:

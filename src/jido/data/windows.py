@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jido.data.labelled import LabelledCells, whole_cells
+from jido.data.patches import fill_gaps
 from jido.data.stack import Stack, stack_of
 from jido.errors import ImageError, LabelsError
 from jido.geo import lattice, pixel_size_m
@@ -110,8 +111,9 @@ def draw_windows(
         raise ImageError(
             f"{scene.paths[0]} has no window of {side} pixels with enough data: give other images."
         )
-    drawn = np.argsort(np.concatenate(places))[:n]  # those of the draw that came first
-    return Windows(np.concatenate(found)[drawn], stack)
+    drawn = np.concatenate(found)[np.argsort(np.concatenate(places))[:n]]  # those of the draw that came first
+    fill_gaps(drawn, np.isfinite(drawn))
+    return Windows(drawn, stack)
 
 
 def _best_seen(images: np.ndarray, stack: Stack) -> np.ndarray:
@@ -175,9 +177,10 @@ def labelled_windows(
             f"{scene.paths[0]} has no data under any label (all nodata there): use images that cover them."
         )
     x, y = grid.affine * (cols[known] + 0.5, rows[known] + 0.5)
-    item = item[known]
+    item, images = item[known], images[known]
+    fill_gaps(images, np.isfinite(images))
     return LabelledWindows(
-        images=images[known],
+        images=images,
         stack=stack,
         y=labels.scheme.index(labels.codes[item]),
         item=item,

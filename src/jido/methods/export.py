@@ -29,7 +29,7 @@ def _contract(model: NetModel) -> dict[str, str]:
     return {
         "opset": str(OPSET),
         "input": f"image float32 (batch, {len(model.bands)}, {sides}), {rule}; values as in training, before "
-        "scaling; NaN = no data",
+        "scaling; NaN = no data" + (", but for rims: the nearest value" if patch else ""),
         "bands": ", ".join(band.name for band in model.bands),
         "output": f"probabilities float32 (batch, {len(model.scheme.classes)}{cells})",
         "classes": ", ".join(f"{c.code} {c.name}" for c in model.scheme.classes),

@@ -224,19 +224,20 @@ def test_the_rim_of_an_image_is_no_other_class():
     model, batch = patch_model(), images(1, 2, 4 * 7 + 4, 4 * 7 + 4)
     holed, drawn_out = batch.copy(), batch.copy()
     holed[:, :, :, 19:], drawn_out[:, :, :, 19:] = np.nan, batch[:, :, :, 18:19]
-    found, filled = model.predict(holed), model.predict(drawn_out)
-    np.testing.assert_array_equal(found[:, :, :, :4], filled[:, :, :, :4])  # their middle is there
-    assert np.abs(found[:, :, :, 4] - filled[:, :, :, 4]).max() > 1e-3  # nothing is made up
-    assert np.abs(found[:, :, :, 3] - model.predict(np.nan_to_num(holed))[:, :, :, 3]).max() > 1e-3
+    found, filled, plain = (model.predict(one) for one in (holed, drawn_out, np.nan_to_num(holed)))
+    np.testing.assert_array_equal(found[:, :, :, :5], filled[:, :, :, :5])
+    assert np.abs(found[:, :, :, 3] - plain[:, :, :, 3]).max() > 1e-3
+    nothing = model.predict(np.full_like(batch, np.nan))
+    np.testing.assert_array_equal(found[:, :, :, 5:], nothing[:, :, :, 5:])
 
 
-def test_gaps_take_the_nearest_value_of_their_band_where_the_middle_is_known():
+def test_gaps_take_the_nearest_value_of_their_band_if_a_quarter_is_known():
     windows = np.arange(2 * 2 * 9, dtype=np.float32).reshape(2, 2, 3, 3)
-    known = np.ones(windows.shape, bool)
-    known[0, 0, :, 2] = known[1, 1, 1, 1] = False
     expected = windows.copy()
-    expected[0, 0, :, 2] = windows[0, 0, :, 1]
-    fill_gaps(windows, known)
+    windows[0, 0, :, 2] = windows[1, 1] = windows[1, 0, :2] = np.nan
+    windows[1, 1, 0, :2] = 5, 6
+    expected[0, 0, :, 2], expected[1, 0, :2], expected[1, 1] = windows[0, 0, :, 1], windows[1, 0, 2], np.nan
+    fill_gaps(windows)
     np.testing.assert_array_equal(windows, expected)
 
 

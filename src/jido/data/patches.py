@@ -7,6 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+LEAST_KNOWN = 0.25
+"""Share of a window that a band must show."""
+
 
 def normalise(batch: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Values with mean 0 and standard deviation 1, and where they were known.
@@ -27,20 +30,21 @@ def normalise(batch: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> tuple[np.n
     return values, valid
 
 
-def fill_gaps(windows: np.ndarray, known: np.ndarray) -> None:
+def fill_gaps(windows: np.ndarray) -> None:
     """Give pixels without data the value of the nearest one that has some, in place.
 
-    Only in bands of which a window shows its middle: at the rim of an image and beside a cloud a net would
-    else take the gap, which it is shown as the mean, for something on the ground. Where the middle itself is
-    missing nothing is made up.
+    At the rim of an image and beside a cloud a net would else take the gap, which it is shown as the mean,
+    for something on the ground. A band that shows less than a quarter of a window, which is what is left in
+    the corner of an image, is missing there as a whole.
 
     Args:
-        windows: (n, C, S, S).
-        known: bool (n, C, S, S), where there is data.
+        windows: (n, C, S, S) float, NaN = no data.
     """
-    middle = known.shape[-1] // 2
+    known = np.isfinite(windows)
+    share = known.mean((2, 3))
+    windows[share < LEAST_KNOWN] = np.nan
     nearest: dict[bytes, np.ndarray] = {}
-    for i, band in np.argwhere(known[:, :, middle, middle] & ~known.all((2, 3))):
+    for i, band in np.argwhere((share >= LEAST_KNOWN) & (share < 1)):
         mask, plane = known[i, band], windows[i, band]
         if (key := mask.tobytes()) not in nearest:
             nearest[key] = distance_transform_edt(~mask, return_distances=False, return_indices=True)

@@ -112,7 +112,7 @@ def draw_windows(
             f"{scene.paths[0]} has no window of {side} pixels with enough data: give other images."
         )
     drawn = np.concatenate(found)[np.argsort(np.concatenate(places))[:n]]  # those of the draw that came first
-    fill_gaps(drawn, np.isfinite(drawn))
+    fill_gaps(drawn)
     return Windows(drawn, stack)
 
 
@@ -178,7 +178,7 @@ def labelled_windows(
         )
     x, y = grid.affine * (cols[known] + 0.5, rows[known] + 0.5)
     item, images = item[known], images[known]
-    fill_gaps(images, np.isfinite(images))
+    fill_gaps(images)
     return LabelledWindows(
         images=images,
         stack=stack,

@@ -203,14 +203,14 @@ class NetModel:
     def predict(self, batch: np.ndarray) -> np.ndarray:
         """Probabilities (B, K, (H - 2 halo) / stride, (W - 2 halo) / stride) float32 of images (B, C, H, W).
 
-        NaN in ``batch`` is missing data, for which the net is given the mean; windows with data in their
-        middle are first filled up from there (:func:`~jido.data.patches.fill_gaps`). Any height and
-        width will do: a class per pixel is found on an image padded with the mean.
+        NaN in ``batch`` is missing data, for which the net is given the mean; gaps of windows are first
+        filled up (:func:`~jido.data.patches.fill_gaps`). Any height and width will do: a class per pixel is
+        found on an image padded with the mean.
         """
         mean, sd = (np.array(values, dtype=np.float32) for values in (self.config.mean, self.config.sd))
-        values, known = normalise(batch, mean, sd)
-        patch = self.config.patch
-        return self._pixels(values) if patch is None else self._windows(values, known, patch)
+        if self.config.patch is None:
+            return self._pixels(normalise(batch, mean, sd)[0])
+        return self._windows(batch, mean, sd, self.config.patch)
 
     def _pixels(self, values: np.ndarray) -> np.ndarray:
         height, width = values.shape[2:]
@@ -219,20 +219,16 @@ class NetModel:
             values = np.pad(values, ((0, 0), (0, 0), (0, below), (0, right)))
         return self._judged(values)[:, :, :height, :width]
 
-    def _windows(self, values: np.ndarray, known: np.ndarray, side: int) -> np.ndarray:
-        def cut(images: np.ndarray) -> np.ndarray:
-            view = np.lib.stride_tricks.sliding_window_view(images, (side, side), axis=(2, 3))
-            return view[:, :, :: self.stride, :: self.stride].transpose(0, 2, 3, 1, 4, 5)
-
-        windows, seen, whole = cut(values), cut(known), known.all()  # (B, y, x, C, p, p)
+    def _windows(self, batch: np.ndarray, mean: np.ndarray, sd: np.ndarray, side: int) -> np.ndarray:
+        view = np.lib.stride_tricks.sliding_window_view(batch, (side, side), axis=(2, 3))
+        windows = view[:, :, :: self.stride, :: self.stride].transpose(0, 2, 3, 1, 4, 5)  # (B, y, x, C, p, p)
         places = np.indices(windows.shape[:3]).reshape(3, -1).T
         found = []
         for some in np.split(places, range(WINDOWS, len(places), WINDOWS)):
             chunk = np.zeros((WINDOWS, *windows.shape[3:]), dtype=np.float32)
             chunk[: len(some)] = windows[tuple(some.T)]
-            if not whole:
-                fill_gaps(chunk[: len(some)], seen[tuple(some.T)])
-            found.append(self._judged(chunk)[: len(some)])
+            fill_gaps(chunk)
+            found.append(self._judged(normalise(chunk, mean, sd)[0])[: len(some)])
         return np.concatenate(found).reshape(*windows.shape[:3], -1).transpose(0, 3, 1, 2)
 
     def _judged(self, values: np.ndarray) -> np.ndarray:

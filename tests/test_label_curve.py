@@ -500,10 +500,12 @@ def test_the_penalty_is_chosen_on_labelled_groups_when_there_are_enough():
 def test_markdown_has_both_tables_and_the_notes():
     found = curve(budgets=(1, 50, 1.0))
     lines = found.markdown(against="poor").splitlines()
-    assert lines[2] == "| labels | good | poor |"
-    assert lines[4].startswith("| 1 per class | 0.")
+    assert lines[2] == "| learner | 1 per class | 100 % |"
+    assert lines[4].startswith("| good | 0.")
+    assert lines[5].startswith("| poor | 0.")
     assert "Points of OA ahead of poor on the same draws [95 % paired interval]." in lines
-    assert "| labels | good |" in lines
+    assert lines.count("| learner | 1 per class | 100 % |") == 2
+    assert sum(line.startswith("| poor |") for line in lines) == 1
     assert lines[-1].startswith("- 50 per class is left out")
     assert "Points" not in curve({"good": guess(0.9)}, budgets=(1,)).markdown()
 

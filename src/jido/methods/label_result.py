@@ -128,19 +128,20 @@ class LabelCurve:
     def markdown(self, *, against: str | None = None) -> str:
         """Two tables and the notes: OA of every learner, and points that each is ahead of one of them.
 
+        A row is a learner, a column a budget.
+
         Args:
             against: the learner that the others are compared with; the first without it.
         """
-        names, lines = self.learners, ["Overall accuracy, mean of draws [95 % interval].", ""]
+        names, head = self.learners, ["learner", *self.budgets]
         cells = {(row["learner"], row["budget"]): text(row["oa"]) for row in self.summary()}
-        lines += _table(["labels", *names], {b: [cells[name, b] for name in names] for b in self.budgets})
+        lines = ["Overall accuracy, mean of draws [95 % interval].", ""]
+        lines += _table(head, {name: [cells[name, budget] for budget in self.budgets] for name in names})
         against = against or names[0]
-        others = [name for name in names if name != against]
-        if others:
+        if others := [name for name in names if name != against]:
             lines += ["", f"Points of OA ahead of {against} on the same draws [95 % paired interval].", ""]
-            columns = [[text(row["points"], digits=1) for row in self.paired(n, against)] for n in others]
-            ahead = dict(zip(self.budgets, zip(*columns, strict=True), strict=True))
-            lines += _table(["labels", *others], ahead)
+            ahead = {n: [text(row["points"], digits=1) for row in self.paired(n, against)] for n in others}
+            lines += _table(head, ahead)
         lines += ["", *(f"- {note}" for note in self.notes)] if self.notes else []
         return "\n".join(lines)
 
@@ -201,6 +202,6 @@ def _points(share: Figure) -> Figure:
 
 
 def _table(head: list[str], cells: Mapping[str, Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table, a row per budget."""
+    """Lines of a Markdown table, a row per learner."""
     rows = [head, ["---"] * len(head), *([name, *row] for name, row in cells.items())]
     return ["| " + " | ".join(row) + " |" for row in rows]

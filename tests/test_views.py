@@ -379,6 +379,13 @@ def test_drawn_windows_are_what_stands_in_the_images(scene, tmp_path):
     assert (cols.min(), cols.max()) == (0, 21)
 
 
+@pytest.fixture
+def gaps_left(monkeypatch):
+    """Windows as they are read, before their gaps are filled."""
+    monkeypatch.setattr(windows, "fill_gaps", lambda images: None)
+
+
+@pytest.mark.usefixtures("gaps_left")
 @pytest.mark.parametrize("tile", [50, 64, 400])
 def test_parts_of_a_scene_do_not_show_in_the_windows(scene, whole, monkeypatch, tile):
     monkeypatch.setattr(windows, "TILE", tile)
@@ -396,6 +403,7 @@ def test_parts_of_a_scene_do_not_show_in_the_windows(scene, whole, monkeypatch, 
     np.testing.assert_array_equal(draw_windows(scene, 200, 24, seed=4).images, found.images)
 
 
+@pytest.mark.usefixtures("gaps_left")
 def test_windows_come_from_their_seed_and_have_data(scene):
     one, same, other = (draw_windows(scene, 80, 40, seed=s).images for s in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
@@ -465,6 +473,7 @@ def places(scene, xy: np.ndarray, stride: int) -> np.ndarray:
     return np.column_stack([rows, cols]) // stride
 
 
+@pytest.mark.usefixtures("gaps_left")
 @pytest.mark.parametrize(("side", "tile"), [(None, 512), (32, 50), (16, 64), (45, 30)])
 def test_labelled_windows_lie_around_their_cells_and_have_no_data_outside(
     city, scene, whole, monkeypatch, side, tile
@@ -542,3 +551,10 @@ def test_labels_without_windows_are_refused(city, scene, tmp_path):
         pytest.raises(ImageError, match="no data under any label"),
     ):
         labelled_windows(empty, label, cell_m=100)
+
+
+def test_gaps_at_the_rim_are_filled_from_the_window(scene, whole):
+    drawn = draw_windows(scene, 400, 24, seed=4).images
+    known = np.isfinite(drawn).mean((2, 3))
+    assert set(np.unique(known)) == {0.0, 1.0}  # a band is there or missing, never in part
+    assert np.nanmin(drawn[:, 0]) >= np.nanmin(whole[0])

@@ -49,7 +49,7 @@ CPU: dict[str, dict[str, Any]] = {
     },
     "few labels": {"settings": {"stages": 3}, "epochs": 250, "batch": 64},
     "compact, 10 minutes": {"settings": {"stages": 3}, "epochs": 30, "judge_every": 5},
-    "compact, 60 minutes": {"settings": {"stages": 3, "width": 64}, "epochs": 42, "judge_every": 6},
+    "compact, 60 minutes": {"settings": {"stages": 3, "width": 64}, "epochs": 30, "judge_every": 5},
 }
 BALANCED: dict[str, dict[str, Any]] = {
     "balanced": {},
@@ -57,7 +57,7 @@ BALANCED: dict[str, dict[str, Any]] = {
     "balanced, CoordAtt only": {"settings": {"attention": "coordinate"}},
     "balanced, fixed alpha": {"settings": {"attention": "fixed"}},
     "balanced, no DropBlock": {"settings": {"dropped": 0.0}},
-    "balanced, flat class weights": {"class_weights": None},
+    "balanced, flat class weights": {"class_weights": "flat"},
     "balanced, weights from confusion": {"class_weights": "confusion"},
 }
 FULL = ("balanced", "cbam", "baseline", "compact, large", *list(BALANCED)[1:])

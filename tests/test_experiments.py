@@ -1,5 +1,6 @@
 """The experiments run from start to end on their smallest preset, and go on where they stopped."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -119,6 +120,24 @@ def test_scenes_are_judged_on_both_splits_and_the_random_one_leaks(tmp_path):
     assert touching["spatial"] == 0
     assert all(0 <= row["oa"] <= 1 for row in rows)
     assert not [path for path in (tmp_path / "smoke").iterdir() if path.is_dir()]  # no checkpoint is left
+
+
+@pytest.mark.parametrize("preset", ["cpu", "full"])
+def test_nets_of_all_rows_of_scenes_can_be_built(preset, monkeypatch):
+    pytest.importorskip("torch")
+    from jido.methods.scene import net_settings
+    from jido.nets import build_net
+
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+    eurosat = importlib.import_module("eurosat")
+    classes, said = tuple("abcdefghij"), {}
+    for arm in {arm for arm, _, _ in eurosat.rows_of(preset, [0])}:
+        config = eurosat.arm_config(arm, preset, classes, 3)
+        assert config.seed == 3
+        build_net(config.net, in_channels=3, out_channels=10, **net_settings(config, 64))
+        said[arm] = config.model_dump(exclude={"seed"})
+    names = list(said)
+    assert all(said[one] != said[other] for i, one in enumerate(names) for other in names[:i])
 
 
 def test_learning_without_labels_is_judged_on_files_of_so2sats_layout(tmp_path):

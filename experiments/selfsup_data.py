@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from jido.data import simulate_city
 from jido.data.chip_reading import read_chips
+from jido.data.chips import Chips
 from jido.data.hdf5 import hdf5_groups, read_hdf5
 from jido.data.pool import Pool
 from jido.data.stack import Stack, stack_of
@@ -51,22 +52,27 @@ class Task:
     marked: str = ""
 
 
-def eurosat(data: Path, preset: str, out: Path) -> dict[str, Task]:
-    """RGB tiles: the pool are those outside the test list of ``gem0``; 500 of them may be labelled.
-
-    cpu: tiles of 32 pixels (means of 2 x 2), every fourth test tile.
-    """
+def eurosat_tiles(data: Path, preset: str) -> tuple[Chips, np.ndarray]:
+    """All tiles, and (n,) their part in ``gem0``; but for full means of 2 x 2 pixels, 32 x 32."""
     import csv
     import gzip
 
     chips = read_chips(sorted(data.glob("*.zip")))
     with gzip.open(data / "eurosat_index.csv.gz", "rt") as file:
         parts = {row["path"]: row["gem0"] for row in csv.DictReader(file)}
-    part = np.array([parts[name] for name in chips.name])
-    images = chips.images
     if preset != "full":
-        means = images.reshape(len(images), 3, 32, 2, 32, 2).mean((3, 5), dtype=np.float32)
-        images = means.round().astype(np.uint8)
+        means = chips.images.reshape(len(chips), 3, 32, 2, 32, 2).mean((3, 5), dtype=np.float32)
+        chips = replace(chips, images=means.round().astype(np.uint8))
+    return chips, np.array([parts[name] for name in chips.name])
+
+
+def eurosat(data: Path, preset: str, out: Path) -> dict[str, Task]:
+    """RGB tiles: the pool are those outside the test list of ``gem0``; 500 of them may be labelled.
+
+    cpu: tiles of 32 pixels (means of 2 x 2), every fourth test tile.
+    """
+    chips, part = eurosat_tiles(data, preset)
+    images = chips.images
     thin = {"smoke": 400, "cpu": 4, "full": 1}[preset]
     known = np.flatnonzero(np.isin(part, ("train", "val")))
     test = np.flatnonzero(part == "test")[thin // 4 :: thin]

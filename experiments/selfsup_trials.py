@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from rows import Rows, mean_table
-from selfsup import CROPS, SLOW, TUNE_STEPS
+from selfsup import CROPS, METHODS, SLOW, TUNE_STEPS
 from selfsup_data import PLACES, SHARED, eurosat_tiles
 
 import jido
@@ -28,35 +28,28 @@ from jido.methods.selfsup import PretrainConfig, Pretraining
 from jido.methods.tune import TuneConfig, Tuning
 
 EPOCHS, WIDTH = {"smoke": 1, "cpu": 8}, {"smoke": 8, "cpu": 32}
-PROBED = {"smoke": (1, 5), "cpu": (1, 5, 10, 50)}
-TUNED = {"smoke": (1, 5), "cpu": (5, 50)}
+PROBED: dict[str, tuple[int, ...]] = {"smoke": (1, 5), "cpu": (1, 5, 10, 50)}
+TUNED: dict[str, tuple[int, ...]] = {"smoke": (1, 5), "cpu": (5, 50)}
 """Labels a class."""
 
 WIDE = {"hidden": 1024, "projected": 512}
 MASKED = {"views": CROPS}
+CHOSEN = {one["method"]: {k: v for k, v in one.items() if k != "method"} for one in METHODS.values()}
+
+
+def with_settings(method: str, **settings: Any) -> dict[str, Any]:
+    """What serves in selfsup.py, with other settings of the method itself."""
+    return {**CHOSEN[method], "settings": {**CHOSEN[method].get("settings", {}), **settings}}
+
+
 TRIALS: dict[str, dict[str, dict[str, Any]]] = {
-    "ssmmrl": {
-        "as chosen": {},
-        "wide projector": {"settings": WIDE},
-    },
-    "simclr": {
-        "as chosen": SLOW,
-        "wide projector": {"settings": WIDE, **SLOW},
-    },
-    "byol": {
-        "as chosen": SLOW,
-        "wide projector": {"settings": WIDE, **SLOW},
-    },
-    "moco": {
-        "as chosen": {"settings": {"tau": 0.98, "temperature": 0.1}, **SLOW},
-        "wide projector": {"settings": {"tau": 0.98, "temperature": 0.1, **WIDE}, **SLOW},
+    **{
+        name: {"as chosen": CHOSEN[name], "wide projector": with_settings(name, **WIDE)}
+        for name in ("ssmmrl", "simclr", "byol", "moco")
     },
     "dino": {
-        "as chosen": {"settings": {"tau": 0.98, "teacher_temperature": 0.07}, **SLOW},
-        "wide projector": {
-            "settings": {"tau": 0.98, "teacher_temperature": 0.07, "hidden": 1024, "prototypes": 4096},
-            **SLOW,
-        },
+        "as chosen": CHOSEN["dino"],
+        "wide projector": with_settings("dino", hidden=1024, prototypes=4096),
     },
     "mae": {
         "hidden .75": {**MASKED, **SLOW},
@@ -122,6 +115,8 @@ class Trials:
     def tuned(self, method: str, rate: float) -> dict[str, Any]:
         """What fine-tuning makes of the first trial's encoder at some rate."""
         facts = {"method": method, "rate": rate, "preset": self.preset}
+        if (row := self.rows.get(facts)) is not None:
+            return row
         training = self.trained(method, next(iter(TRIALS[method])))
 
         def learn(labelled: np.ndarray, y: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
@@ -130,9 +125,7 @@ class Trials:
             many = (self.judging, self.y, labelled, 10, training.encoder_settings, weights, config)
             return Tuning(*many, seed % 2**31).run().probabilities(test)
 
-        if (row := self.rows.get(facts)) is None:
-            row = self.rows.add(facts, self.judged(learn, TUNED[self.preset]))
-        return row
+        return self.rows.add(facts, self.judged(learn, TUNED[self.preset]))
 
     def judged(self, learn: Learn, budgets: tuple[int, ...]) -> dict[str, Any]:
         """Accuracy of a learner: of every budget over its draws, and the mean of these."""

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
@@ -160,6 +161,45 @@ def test_learning_without_labels_is_judged_on_files_of_so2sats_layout(tmp_path):
     again = json.loads(run("selfsup", *options, "--out", tmp_path))["so2sat miniature"]
     assert again["rows"] == found["rows"]  # kept
     assert (tmp_path / "smoke/so2sat miniature.png").exists()
+
+
+EUROSAT = HONG_KONG.with_name("eurosat")
+
+
+def test_trials_of_learning_without_labels_differ_and_can_begin(monkeypatch):
+    pytest.importorskip("torch")
+    from jido import Band
+    from jido.data.pool import Pool
+    from jido.data.stack import stack_of
+    from jido.methods.selfsup import METHODS, PretrainConfig, Pretraining
+
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+    trials = importlib.import_module("selfsup_trials").TRIALS
+    assert set(trials) == set(METHODS)
+    optical = [Band(name, sensor="sentinel-2") for name in ("red", "green", "blue")]
+    images = np.random.default_rng(0).integers(0, 255, (4, 3, 32, 32)).astype(np.uint8)
+    patches = Pool.of(images, stack_of(optical))
+    for method, said in trials.items():
+        configs = [PretrainConfig(method=method, **given, batch=2) for given in said.values()]
+        assert all(one != other for i, one in enumerate(configs) for other in configs[:i])
+        for config in configs:
+            training = Pretraining(patches, config)
+            assert training.learner.net is not None
+            assert training.view_settings is not None
+
+
+@pytest.mark.skipif(
+    not EUROSAT.exists(), reason=f"needs the real data in {EUROSAT.parent.name}/{EUROSAT.name}"
+)
+def test_trials_of_learning_without_labels_are_kept(tmp_path):
+    pytest.importorskip("torch")
+    options = ("--preset", "smoke", "--arms", "byol", "--data", EUROSAT.parent, "--out", tmp_path)
+    rows = json.loads(run("selfsup_trials", *options, "--json"))["rows"]
+    assert [row["trial"] for row in rows] == ["as chosen", "wide projector"]
+    assert all(0 < row["oa_1"] < 1 for row in rows)
+    assert rows[0]["oa"] != rows[1]["oa"]
+    kept = (tmp_path / "smoke/trials.jsonl").read_text().splitlines()
+    assert [json.loads(row)["trial"] for row in kept] == ["as chosen", "wide projector"]
 
 
 MARIDA = HONG_KONG.with_name("marine_debris")

@@ -52,14 +52,14 @@ CROPS = dict.fromkeys(("gain", "offset", "decibels", "blur", "band_dropout", "se
 SLOW = {"learning_rate": 1e-3}
 METHODS: dict[str, dict[str, Any]] = {
     "SSMMRL": {"method": "ssmmrl"},
-    "SimCLR": {"method": "simclr", **SLOW},
+    "SimCLR": {"method": "simclr", "settings": {"hidden": 1024, "projected": 512}, **SLOW},
     "BYOL": {"method": "byol", **SLOW},
     "MoCo v2": {"method": "moco", "settings": {"tau": 0.98, "temperature": 0.1}, **SLOW},
     "DINO": {"method": "dino", "settings": {"tau": 0.98, "teacher_temperature": 0.07}, **SLOW},
-    "MAE": {"method": "mae", "views": CROPS, **SLOW},
+    "MAE": {"method": "mae", "settings": {"hidden_share": 0.5}, "views": CROPS, **SLOW},
     "data2vec": {"method": "data2vec", "views": CROPS, **SLOW},
 }
-"""Settings are the best of four trials each (RESULTS.md); MAE and data2vec were not tuned."""
+"""Settings are the best of five trials each: selfsup_trials.py, RESULTS.md."""
 ABLATION: dict[str, dict[str, Any]] = {
     "SSMMRL, without fusion": {"settings": {"fusion": "none"}},
     "SSMMRL, mean for attention": {"settings": {"fusion": "mean"}},

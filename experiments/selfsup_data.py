@@ -182,8 +182,8 @@ def lacking(pool: Pool, sensor: str) -> Pool:
 def cities(data: Path, preset: str, out: Path) -> dict[str, Task]:
     """Simulated cities with radar and optical bands; S1, S2, both. Does it work in another city?
 
-    Nothing of the last city is learned from, with labels or without; the interval speaks of more polygons
-    of that city, not of other cities.
+    Nothing of the last city is learned from, with labels or without, and in further tasks nothing of another
+    one; the interval of a task speaks of more polygons of its city, not of other cities.
     """
     count, cells = {"smoke": (2, 32), "cpu": (4, 96), "full": (8, 192)}[preset]
     pools, found = [], []
@@ -198,26 +198,30 @@ def cities(data: Path, preset: str, out: Path) -> dict[str, Task]:
             n = {"smoke": 100, "cpu": 2500, "full": 20_000}[preset]
             pools.append(draw_windows(scene, n, 32, seed=seed))
             found.append(labelled_windows(scene, read_labels(files[2]), cell_m=100, side=32, cap=20))
-    whole = Pool.of(np.concatenate([one.images for one in pools[:-1]]), pools[0].stack)
-    labelled = Pool(np.concatenate([one.images for one in found]), whole.stack, whole.moments)
-    places = np.arange(len(labelled))
-    group = np.concatenate([1000 * i + one.item for i, one in enumerate(found)])
-    return {
-        name: Task(
-            pool=lacking(whole, lost),
-            labelled=lacking(labelled, lost),
-            y=np.concatenate([one.y for one in found]),
+    images = np.concatenate([one.images for one in found])
+    y = np.concatenate([one.y for one in found])
+    city = np.repeat(np.arange(count), [len(one) for one in found])
+    item = 1000 * city + np.concatenate([one.item for one in found])
+
+    def without(held: int, lost: str = "") -> Task:
+        others = [one.images for one in (*pools[:held], *pools[held + 1 :])]
+        pool = Pool.of(np.concatenate(others), pools[0].stack)
+        return Task(
+            pool=lacking(pool, lost),
+            labelled=lacking(Pool(images, pool.stack, pool.moments), lost),
+            y=y,
             classes=LCZ,
-            group=group,
-            item=group,
-            folds=(places[: -len(found[-1])], places[-len(found[-1]) :]),
+            group=item,
+            item=item,
+            folds=(np.flatnonzero(city != held), np.flatnonzero(city == held)),
             budgets=(1, 5, 1.0),
         )
-        for name, lost in (
-            ("cities", ""),
-            ("cities, S1 only", "sentinel-2"),
-            ("cities, S2 only", "sentinel-1"),
-        )
+
+    return {
+        "cities": without(count - 1),
+        "cities, S1 only": without(count - 1, "sentinel-2"),
+        "cities, S2 only": without(count - 1, "sentinel-1"),
+        **{f"cities, city {held + 1} held out": without(held) for held in range(count - 1)},
     }
 
 

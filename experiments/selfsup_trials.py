@@ -29,7 +29,7 @@ from jido.methods.tune import TuneConfig, Tuning
 
 EPOCHS, WIDTH = {"smoke": 1, "cpu": 8}, {"smoke": 8, "cpu": 32}
 SLOW_EPOCHS = {"data2vec": 3}
-"""One of these takes as long as ten of SSMMRL; selfsup.py has time for about five."""
+"""One of these takes as long as eight of SSMMRL; selfsup.py has time for five."""
 PROBED: dict[str, tuple[int, ...]] = {"smoke": (1, 5), "cpu": (1, 5, 10, 50)}
 TUNED: dict[str, tuple[int, ...]] = {"smoke": (1, 5), "cpu": (5, 50)}
 """Labels a class."""

@@ -50,9 +50,11 @@ PRESETS: dict[str, dict[str, Any]] = {
 CROPS = dict.fromkeys(("gain", "offset", "decibels", "blur", "band_dropout", "sensor_dropout"), 0.0)
 """For methods whose task is what is hidden."""
 SLOW = {"learning_rate": 1e-3}
+WIDE = {"hidden": 1024, "projected": 512}
+"""Projectors twice as wide."""
 METHODS: dict[str, dict[str, Any]] = {
     "SSMMRL": {"method": "ssmmrl"},
-    "SimCLR": {"method": "simclr", "settings": {"hidden": 1024, "projected": 512}, **SLOW},
+    "SimCLR": {"method": "simclr", "settings": WIDE, **SLOW},
     "BYOL": {"method": "byol", **SLOW},
     "MoCo v2": {"method": "moco", "settings": {"tau": 0.98, "temperature": 0.1}, **SLOW},
     "DINO": {"method": "dino", "settings": {"tau": 0.98, "teacher_temperature": 0.07}, **SLOW},

@@ -203,12 +203,12 @@ def cities(data: Path, preset: str, out: Path) -> dict[str, Task]:
     city = np.repeat(np.arange(count), [len(one) for one in found])
     item = 1000 * city + np.concatenate([one.item for one in found])
 
-    def without(held: int, lost: str = "") -> Task:
+    def without(held: int) -> Task:
         others = [one.images for one in (*pools[:held], *pools[held + 1 :])]
         pool = Pool.of(np.concatenate(others), pools[0].stack)
         return Task(
-            pool=lacking(pool, lost),
-            labelled=lacking(Pool(images, pool.stack, pool.moments), lost),
+            pool=pool,
+            labelled=Pool(images, pool.stack, pool.moments),
             y=y,
             classes=LCZ,
             group=item,
@@ -217,10 +217,15 @@ def cities(data: Path, preset: str, out: Path) -> dict[str, Task]:
             budgets=(1, 5, 1.0),
         )
 
+    last = without(count - 1)
     return {
-        "cities": without(count - 1),
-        "cities, S1 only": without(count - 1, "sentinel-2"),
-        "cities, S2 only": without(count - 1, "sentinel-1"),
+        "cities": last,
+        **{
+            f"cities, {name} only": replace(
+                last, pool=lacking(last.pool, lost), labelled=lacking(last.labelled, lost)
+            )
+            for name, lost in (("S1", "sentinel-2"), ("S2", "sentinel-1"))
+        },
         **{f"cities, city {held + 1} held out": without(held) for held in range(count - 1)},
     }
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from rows import Rows, mean_table
-from selfsup import CROPS, SLOW, TUNE_STEPS
+from selfsup import CROPS, METHODS, SLOW, TUNE_STEPS, WIDE
 from selfsup_data import PLACES, SHARED, eurosat_tiles
 
 import jido
@@ -34,10 +34,8 @@ PROBED: dict[str, tuple[int, ...]] = {"smoke": (1, 5), "cpu": (1, 5, 10, 50)}
 TUNED: dict[str, tuple[int, ...]] = {"smoke": (1, 5), "cpu": (5, 50)}
 """Labels a class."""
 
-WIDE = {"hidden": 1024, "projected": 512}
 MASKED = {"views": CROPS}
-MOCO = {"tau": 0.98, "temperature": 0.1}
-DINO = {"tau": 0.98, "teacher_temperature": 0.07}
+MOCO, DINO = (METHODS[name]["settings"] for name in ("MoCo v2", "DINO"))
 TRIALS: dict[str, dict[str, dict[str, Any]]] = {
     "ssmmrl": {"best of four": {}, "wide projector": {"settings": WIDE}},
     "simclr": {"best of four": SLOW, "wide projector": {"settings": WIDE, **SLOW}},
@@ -95,7 +93,7 @@ class Trials:
         given = TRIALS[method][trial]
         encoder = {"width": WIDTH[self.preset], **({} if method in ("mae", "data2vec") else {"kernels": 1})}
         batch = min(256, len(self.pool) // 2)
-        epochs = min(EPOCHS[self.preset], SLOW_EPOCHS.get(method, 99))
+        epochs = min(most := EPOCHS[self.preset], SLOW_EPOCHS.get(method, most))
         config = PretrainConfig(method=method, **given, encoder=encoder, batch=batch, epochs=epochs)
         work = self.out / f"{method}-{trial}".replace(" ", "_")
         work.mkdir(parents=True, exist_ok=True)

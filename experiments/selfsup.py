@@ -338,14 +338,14 @@ def main() -> None:
     for dataset in DATASETS if args.dataset == "all" else [args.dataset]:
         (out / dataset).mkdir(parents=True, exist_ok=True)
         tasks = DATASETS[dataset](args.data / PLACES.get(dataset, dataset), args.preset, out / dataset)
-        benches = [
+        benches = (
             Bench(name, task, out / name.replace(", ", "-").replace(" ", "_"), args.preset)
-            for name, task in tasks.items()
-        ]
-        main_one, text = benches[0], list[str]()
+            for name, task in tasks
+        )
+        main_one, text = next(benches), list[str]()
         mine = [*arms, *(ABLATION if dataset == "eurosat" and not args.arms else [])]
         rows, learners = main_one.pretrain(mine, seeds)
-        for bench in benches[1:]:  # of its variants the first arm
+        for bench in benches:  # of its variants the first arm
             more, learns = bench.pretrain(arms[:1], seeds)
             if bench.task.marked:  # judged on the same patches
                 rows += [{**row, "arm": row["arm"] + bench.task.marked} for row in more]

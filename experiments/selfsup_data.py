@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,6 +52,10 @@ class Task:
     marked: str = ""
 
 
+Tasks = Iterator[tuple[str, Task]]
+"""By name, one after the other: the first is that of all methods, the others are its variants."""
+
+
 def eurosat_tiles(data: Path, preset: str) -> tuple[Chips, np.ndarray]:
     """All tiles, and (n,) their part in ``gem0``; but for full means of 2 x 2 pixels, 32 x 32."""
     import csv
@@ -66,7 +70,7 @@ def eurosat_tiles(data: Path, preset: str) -> tuple[Chips, np.ndarray]:
     return chips, np.array([parts[name] for name in chips.name])
 
 
-def eurosat(data: Path, preset: str, out: Path) -> dict[str, Task]:
+def eurosat(data: Path, preset: str, out: Path) -> Tasks:
     """RGB tiles: the pool are those outside the test list of ``gem0``; 500 of them may be labelled.
 
     cpu: tiles of 32 pixels (means of 2 x 2), every fourth test tile.
@@ -80,8 +84,9 @@ def eurosat(data: Path, preset: str, out: Path) -> dict[str, Task]:
     stack, used = stack_of(chips.bands), np.concatenate([known, test])
     unlabelled = Pool.of(images[pool], stack)
     places = np.arange(len(used))
-    return {
-        "eurosat": Task(
+    yield (
+        "eurosat",
+        Task(
             pool=unlabelled,
             labelled=Pool(images[used], stack, unlabelled.moments),
             y=chips.label[used],
@@ -89,11 +94,11 @@ def eurosat(data: Path, preset: str, out: Path) -> dict[str, Task]:
             group=places,
             folds=(places[: len(known)], places[len(known) :]),
             budgets=(1, 5, 10, 50),
-        )
-    }
+        ),
+    )
 
 
-def hongkong(data: Path, preset: str, out: Path) -> dict[str, Task]:
+def hongkong(data: Path, preset: str, out: Path) -> Tasks:
     """Four Landsat dates; polygons kept whole, a fifth of them for the test.
 
     ``transductive``: windows without labels may show the test polygons; else none that sees one of their
@@ -119,24 +124,25 @@ def hongkong(data: Path, preset: str, out: Path) -> dict[str, Task]:
             "hongkong": draw_windows(scene, n, 9, seed=0, avoid=avoid),
             "hongkong, transductive": draw_windows(scene, n, 9, seed=0),
         }
-    tasks = {}
     for name, windows in drawn.items():
         pool = Pool.of(windows.images, windows.stack)
-        tasks[name] = Task(
-            pool=pool,
-            labelled=Pool(found.images, found.stack, pool.moments),
-            y=found.y,
-            classes=LCZ,
-            group=group,
-            item=found.item,
-            folds=(np.flatnonzero(~test & ~near), np.flatnonzero(test)),
-            budgets=(1, 5, 0.1, 1.0),
-            marked=" that saw the test's pixels" if "transductive" in name else "",
+        yield (
+            name,
+            Task(
+                pool=pool,
+                labelled=Pool(found.images, found.stack, pool.moments),
+                y=found.y,
+                classes=LCZ,
+                group=group,
+                item=found.item,
+                folds=(np.flatnonzero(~test & ~near), np.flatnonzero(test)),
+                budgets=(1, 5, 0.1, 1.0),
+                marked=" that saw the test's pixels" if "transductive" in name else "",
+            ),
         )
-    return tasks
 
 
-def s1s2(data: Path, preset: str, out: Path) -> dict[str, Task]:
+def s1s2(data: Path, preset: str, out: Path) -> Tasks:
     """Sentinel-1 and 2 pairs, land cover of 5 scenes, of which two are held out; S1, S2, both.
 
     Nothing of the held-out scenes is learned from, with labels or without. Patches of a scene touch: the
@@ -156,30 +162,34 @@ def s1s2(data: Path, preset: str, out: Path) -> dict[str, Task]:
     held = np.isin(source, scenes[-2:])
     whole = Pool.of(images[~held], stack_of(chips.bands))
     places = np.arange(len(use))
-    return {
-        name: Task(
-            pool=lacking(whole, lost),
-            labelled=lacking(Pool(images[use], whole.stack, whole.moments), lost),
-            y=y,
-            classes=len(common),
-            group=places,
-            folds=(places[~held[use]], places[held[use]]),
-            budgets=(1, 5, 1.0),
-        )
-        for name, lost in (("s1s2", ""), ("s1s2, S1 only", "sentinel-2"), ("s1s2, S2 only", "sentinel-1"))
-    }
+    both = Task(
+        pool=whole,
+        labelled=Pool(images[use], whole.stack, whole.moments),
+        y=y,
+        classes=len(common),
+        group=places,
+        folds=(places[~held[use]], places[held[use]]),
+        budgets=(1, 5, 1.0),
+    )
+    yield "s1s2", both
+    yield from alone("s1s2", both)
+
+
+def alone(name: str, both: Task) -> Tasks:
+    """The same with one sensor."""
+    for short, lost in (("S1", "sentinel-2"), ("S2", "sentinel-1")):
+        pool, labelled = lacking(both.pool, lost), lacking(both.labelled, lost)
+        yield f"{name}, {short} only", replace(both, pool=pool, labelled=labelled)
 
 
 def lacking(pool: Pool, sensor: str) -> Pool:
     """The same patches without a sensor."""
-    if not sensor:
-        return pool
     kept = [i for i, band in enumerate(pool.stack.bands) if band.sensor != sensor]
     stack: Stack = stack_of([pool.stack.bands[i] for i in kept])
     return Pool(pool.images[:, kept], stack, tuple(part[kept] for part in pool.moments))  # type: ignore[arg-type]
 
 
-def cities(data: Path, preset: str, out: Path) -> dict[str, Task]:
+def cities(data: Path, preset: str, out: Path) -> Tasks:
     """Simulated cities with radar and optical bands; S1, S2, both. Does it work in another city?
 
     Nothing of the last city is learned from, with labels or without, and in further tasks nothing of another
@@ -218,19 +228,13 @@ def cities(data: Path, preset: str, out: Path) -> dict[str, Task]:
         )
 
     last = without(count - 1)
-    return {
-        "cities": last,
-        **{
-            f"cities, {name} only": replace(
-                last, pool=lacking(last.pool, lost), labelled=lacking(last.labelled, lost)
-            )
-            for name, lost in (("S1", "sentinel-2"), ("S2", "sentinel-1"))
-        },
-        **{f"cities, city {held + 1} held out": without(held) for held in range(count - 1)},
-    }
+    yield "cities", last
+    yield from alone("cities", last)
+    for held in range(count - 1):
+        yield f"cities, city {held + 1} held out", without(held)
 
 
-def so2sat(data: Path, preset: str, out: Path) -> dict[str, Task]:
+def so2sat(data: Path, preset: str, out: Path) -> Tasks:
     """So2Sat LCZ42: learns and is labelled from training.h5, judged on validation.h5 and testing.h5 together.
 
     Without the real files, files of their layout are made from simulated cities: that says nothing of So2Sat.
@@ -248,11 +252,9 @@ def so2sat(data: Path, preset: str, out: Path) -> dict[str, Task]:
     stack = stack_of(chips.bands)
     pool = Pool.of(chips.subset(places[train]).images, stack)
     split = (places[train], places[~train])
-    return {
-        "so2sat" if real else "so2sat miniature": Task(
-            pool, Pool(chips.images, stack, pool.moments), chips.label, LCZ, places, split, budgets=(0.1, 1.0)
-        )
-    }
+    labelled = Pool(chips.images, stack, pool.moments)
+    task = Task(pool, labelled, chips.label, LCZ, places, split, budgets=(0.1, 1.0))
+    yield "so2sat" if real else "so2sat miniature", task
 
 
 def _miniature(path: Path, seed: int, n: int) -> None:
@@ -276,7 +278,7 @@ def _miniature(path: Path, seed: int, n: int) -> None:
         file["label"] = np.eye(LCZ)[city.lcz[rows, cols] - 1]
 
 
-DATASETS: dict[str, Callable[[Path, str, Path], dict[str, Task]]] = {
+DATASETS: dict[str, Callable[[Path, str, Path], Tasks]] = {
     "eurosat": eurosat,
     "hongkong": hongkong,
     "s1s2": s1s2,

@@ -1,11 +1,13 @@
 """Settings of the methods in selfsup.py, chosen on EuroSAT tiles that its tests never see.
 
-python experiments/selfsup_trials.py [--preset smoke|cpu] [--arms "A;B"] [--rates] [--data DIR] [--json]
+python experiments/selfsup_trials.py [--preset smoke|cpu] [--arms "A;B"] [--rates | --apart] [--data DIR]
+    [--json]
 
 Every method has as many trials: some epochs without labels at 32 pixels with plain convolutions, then a
 linear probe with 1 to 50 labels a class. ``--rates`` instead: how fast a pretrained encoder goes on learning
-when it is fine-tuned. The tiles that judge are every fourth of those that are neither in the test list of
-``gem0`` nor among its labelled ones. One seed, 3 draws. Finished rows are kept.
+when it is fine-tuned. ``--apart`` instead: the term of SSMMRL that is not in its paper, judged by a probe and
+by fine-tuning. The tiles that judge are every fourth of those that are neither in the test list of ``gem0``
+nor among its labelled ones. One seed, 3 draws. Finished rows are kept.
 """
 
 from __future__ import annotations
@@ -72,6 +74,9 @@ RATES = (0.03, 0.1, 0.3, 1.0)
 ENCODERS = ("ssmmrl", "simclr", "mae")
 """Whose first trial's encoders are fine-tuned."""
 
+APART = (0.0, 0.2, 1.0, 5.0)
+"""Weights of SSMMRL's term that keeps channels apart."""
+
 
 class Trials:
     """Trials on tiles that judge nothing else."""
@@ -88,9 +93,8 @@ class Trials:
         self.y, places = chips.label[used], np.arange(len(used))
         self.folds = (places[::2], places[1::2])
 
-    def trained(self, method: str, trial: str) -> Pretraining:
+    def trained(self, method: str, trial: str, given: dict[str, Any]) -> Pretraining:
         """A method after its epochs without labels, or from its checkpoint."""
-        given = TRIALS[method][trial]
         encoder = {"width": WIDTH[self.preset], **({} if method in ("mae", "data2vec") else {"kernels": 1})}
         batch = min(256, len(self.pool) // 2)
         epochs = min(most := EPOCHS[self.preset], SLOW_EPOCHS.get(method, most))
@@ -99,22 +103,21 @@ class Trials:
         work.mkdir(parents=True, exist_ok=True)
         return Pretraining(self.pool, config).run(work)
 
-    def probed(self, method: str, trial: str) -> dict[str, Any]:
+    def probed(self, method: str, trial: str, given: dict[str, Any]) -> dict[str, Any]:
         """What a linear probe makes of it: mean accuracy over the budgets."""
-        facts = {"method": method, "trial": trial, "given": TRIALS[method][trial], "preset": self.preset}
+        facts = {"method": method, "trial": trial, "given": given, "preset": self.preset}
         if (row := self.rows.get(facts)) is None:
-            vectors = self.trained(method, trial).vectors(self.judging, np.arange(len(self.y)))
-            row = self.rows.add(
-                facts, self.judged(linear_probe(vectors, num_classes=10), PROBED[self.preset])
-            )
+            vectors = self.trained(method, trial, given).vectors(self.judging, np.arange(len(self.y)))
+            learn = linear_probe(vectors, num_classes=10)
+            row = self.rows.add(facts, self.judged(learn, PROBED[self.preset]))
         return row
 
-    def tuned(self, method: str, rate: float) -> dict[str, Any]:
-        """What fine-tuning makes of the first trial's encoder at some rate."""
-        facts = {"method": method, "rate": rate, "preset": self.preset}
+    def tuned(self, method: str, trial: str, given: dict[str, Any], rate: float) -> dict[str, Any]:
+        """What fine-tuning at some rate makes of it."""
+        facts = {"method": method, "trial": trial, "given": given, "rate": rate, "preset": self.preset}
         if (row := self.rows.get(facts)) is not None:
             return row
-        training = self.trained(method, next(iter(TRIALS[method])))
+        training = self.trained(method, trial, given)
 
         def learn(labelled: np.ndarray, y: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
             weights = {name: value.detach().clone() for name, value in training.encoder.state_dict().items()}
@@ -123,6 +126,14 @@ class Trials:
             return Tuning(*many, seed % 2**31).run().probabilities(test)
 
         return self.rows.add(facts, self.judged(learn, TUNED[self.preset]))
+
+    def apart(self, weight: float) -> list[dict[str, Any]]:
+        """A probe and fine-tuning of SSMMRL with some weight of its term."""
+        one = ("ssmmrl", f"decorrelated {weight}", {"settings": {"decorrelated": weight}})
+        return [
+            {**self.probed(*one), "readout": "probe"},
+            {**self.tuned(*one, TuneConfig().encoder_rate), "readout": "tuned"},
+        ]
 
     def judged(self, learn: Learn, budgets: tuple[int, ...]) -> dict[str, Any]:
         """Accuracy of a learner: of every budget over its draws, and the mean of these."""
@@ -138,7 +149,9 @@ def main() -> None:
     )
     parser.add_argument("--preset", choices=EPOCHS, default="cpu")
     parser.add_argument("--arms", default="", help="only these methods, separated by semicolons")
-    parser.add_argument("--rates", action="store_true", help="of fine-tuned encoders")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--rates", action="store_true", help="of fine-tuned encoders")
+    instead.add_argument("--apart", action="store_true", help="weights of SSMMRL's term")
     parser.add_argument("--data", type=Path, default=SHARED, help="folder of the data sets")
     parser.add_argument("--out", type=Path, default=Path("runs/selfsup_trials"))
     parser.add_argument("--json", action="store_true")
@@ -146,10 +159,15 @@ def main() -> None:
     trials = Trials(args.data / PLACES["eurosat"], args.preset, args.out / args.preset)
     wanted = [name.strip() for name in args.arms.split(";") if name.strip()]
     if args.rates:
-        rows = [trials.tuned(name, rate) for name in wanted or ENCODERS for rate in RATES]
+        firsts = [(name, *next(iter(TRIALS[name].items()))) for name in wanted or ENCODERS]
+        rows = [trials.tuned(*first, rate) for first in firsts for rate in RATES]
         by, budgets = ("method", "rate"), TUNED[args.preset]
+    elif args.apart:
+        rows = [row for weight in APART for row in trials.apart(weight)]
+        by, budgets = ("trial", "readout"), TUNED[args.preset]
     else:
-        rows = [trials.probed(name, trial) for name in wanted or TRIALS for trial in TRIALS[name]]
+        every = [(name, *trial) for name in wanted or TRIALS for trial in TRIALS[name].items()]
+        rows = [trials.probed(*trial) for trial in every]
         by, budgets = ("method", "trial"), PROBED[args.preset]
     figures = ("oa", *(f"oa_{n}" for n in budgets))
     print(json.dumps({"rows": rows}) if args.json else mean_table(rows, by, figures))

@@ -36,10 +36,11 @@ PROBED: dict[str, tuple[int, ...]] = {"smoke": (1, 5), "cpu": (1, 5, 10, 50)}
 TUNED: dict[str, tuple[int, ...]] = {"smoke": (1, 5), "cpu": (5, 50)}
 """Labels a class."""
 
+APART = {"decorrelated": 5.0}
 MASKED = {"views": CROPS}
 MOCO, DINO = (METHODS[name]["settings"] for name in ("MoCo v2", "DINO"))
 TRIALS: dict[str, dict[str, dict[str, Any]]] = {
-    "ssmmrl": {"best of four": {}, "wide projector": {"settings": WIDE}},
+    "ssmmrl": {"best of four": {"settings": APART}, "wide projector": {"settings": {**APART, **WIDE}}},
     "simclr": {"best of four": SLOW, "wide projector": {"settings": WIDE, **SLOW}},
     "byol": {"best of four": SLOW, "wide projector": {"settings": WIDE, **SLOW}},
     "moco": {
@@ -74,8 +75,8 @@ RATES = (0.03, 0.1, 0.3, 1.0)
 ENCODERS = ("ssmmrl", "simclr", "mae")
 """Whose first trial's encoders are fine-tuned."""
 
-APART = (0.0, 0.2, 1.0, 5.0)
-"""Weights of SSMMRL's term that keeps channels apart."""
+WEIGHTS = (0.0, 0.2, 1.0, 5.0)
+"""Of SSMMRL's term that keeps channels apart."""
 
 
 class Trials:
@@ -163,7 +164,7 @@ def main() -> None:
         rows = [trials.tuned(*first, rate) for first in firsts for rate in RATES]
         by, budgets = ("method", "rate"), TUNED[args.preset]
     elif args.apart:
-        rows = [row for weight in APART for row in trials.apart(weight)]
+        rows = [row for weight in WEIGHTS for row in trials.apart(weight)]
         by, budgets = ("trial", "readout"), TUNED[args.preset]
     else:
         every = [(name, *trial) for name in wanted or TRIALS for trial in TRIALS[name].items()]

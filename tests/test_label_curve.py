@@ -530,6 +530,25 @@ def test_the_figure_is_written(tmp_path, budgets):
     assert path.read_bytes() == before
 
 
+def test_the_figure_shows_all_names_or_the_learners_asked_for(tmp_path, monkeypatch):
+    found = curve({f"a learner with quite a long name, {i}": guess(0.9, seed=i) for i in range(29)})
+    drawn = []
+    monkeypatch.setattr("jido.methods.figures.label_curve.save", lambda figure, path: drawn.append(figure))
+    found.draw(tmp_path / "all.png")
+    found.draw(tmp_path / "two.png", learners=found.learners[3:5])
+    for figure in drawn:
+        figure.draw_without_rendering()
+        legend, whole = figure.legends[0].get_window_extent(), figure.bbox
+        assert whole.x0 <= legend.x0
+        assert legend.x1 <= whole.x1
+        assert legend.y1 < min(axis.get_window_extent().y0 for axis in figure.axes)
+        assert all(axis.get_window_extent().height > 150 for axis in figure.axes)
+    names = [[text.get_text() for text in figure.legends[0].get_texts()] for figure in drawn]
+    assert names == [list(found.learners), list(found.learners[3:5])]
+    with pytest.raises(FoldsError, match="No learner called 'x'"):
+        found.draw(tmp_path / "none.png", learners=["x"])
+
+
 def test_the_figure_has_a_tick_per_budget_and_room_between_learners(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr("jido.methods.figures.label_curve.save", lambda figure, path: drawn.append(figure))

@@ -145,27 +145,37 @@ class LabelCurve:
         lines += ["", *(f"- {note}" for note in self.notes)] if self.notes else []
         return "\n".join(lines)
 
-    def draw(self, path: str | Path) -> Path:
+    def draw(self, path: str | Path, *, learners: Sequence[str] | None = None) -> Path:
         """Figure of OA over the number of labels, as PNG.
 
+        Args:
+            path: of the PNG.
+            learners: only these; all without it.
+
         Raises:
+            FoldsError: for a learner that was not evaluated.
             OutputError: when the file cannot be written.
         """
         from jido.methods.figures.label_curve import draw_label_curve
 
-        return draw_label_curve(self.summary(), path, unit=self.unit)
+        wanted = self.learners if learners is None else [self._known(name) for name in learners]
+        rows = [row for row in self.summary() if row["learner"] in wanted]
+        return draw_label_curve(rows, path, unit=self.unit)
 
     def _figure(self, counts: np.ndarray, *, lowest: float = 0.0) -> Figure:
         level = None if self.folds["leaks"] else 0.95
         return crossed_figure(counts, self.total, lowest=lowest, level=level)
 
+    def _known(self, name: str) -> str:
+        """The name of a learner that was evaluated."""
+        if name not in self.learners:
+            known = ", ".join(self.learners)
+            raise FoldsError(f"No learner called {name!r} was evaluated: give one of {known}.")
+        return name
+
     def _difference(self, a: str, b: str) -> np.ndarray:
         """Right answers of ``a`` minus those of ``b``, (B, D, G)."""
-        for name in (a, b):
-            if name not in self.learners:
-                known = ", ".join(self.learners)
-                raise FoldsError(f"No learner called {name!r} was evaluated: give one of {known}.")
-        places = [self.learners.index(name) for name in (a, b)]
+        places = [self.learners.index(self._known(name)) for name in (a, b)]
         return self.right[places[0]] - self.right[places[1]]
 
     def to_dict(self) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class SSMMRL(Pretext):
         fusion: how the fusion branch joins the views; without it L2 and L3 fall away, which is BYOL.
         weights: of L1, L2, L3.
         decorrelated: weight of a term that keeps the channels of what is compared apart; not in the paper,
-            0 for the method without it.
+            0 for the method without it. More of it is better for frozen vectors and worse for fine-tuning.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class SSMMRL(Pretext):
         tau: float = 0.98,
         fusion: Fusion = "attention",
         weights: tuple[float, float, float] = (1.0, 1.0, 1.0),
-        decorrelated: float = 5.0,
+        decorrelated: float = 0.2,
     ) -> None:
         super().__init__()
         self.encoder, self.tau, self.decorrelated = factory(), tau, decorrelated

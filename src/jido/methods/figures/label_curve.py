@@ -19,6 +19,9 @@ KINDS = ("per_class", "fraction")
 EDGE = 1.5
 """The axis begins at the first budget divided by this and ends at the last one times this."""
 
+NAME, LETTER, LINE, LINES = 0.65, 0.075, 0.2, 4
+"""Inches of a name's mark, of its letters, and of a line of names; lines that the panels leave room for."""
+
 
 def draw_label_curve(rows: Sequence[Mapping[str, Any]], path: str | Path, *, unit: str) -> Path:
     """Overall accuracy over the number of labels, with its intervals, as PNG.
@@ -40,7 +43,10 @@ def draw_label_curve(rows: Sequence[Mapping[str, Any]], path: str | Path, *, uni
     panels = {kind: sorted({row[kind] for row in rows if row[kind] is not None}) for kind in KINDS}
     panels = {kind: budgets for kind, budgets in panels.items() if budgets}
     widths = [max(len(budgets), 2) for budgets in panels.values()]
-    figure = Figure(figsize=(6 if len(panels) == 1 else 9.5, 4.6), layout="constrained")
+    width = 6 if len(panels) == 1 else 9.5
+    columns = min(len(learners), max(int(width / (NAME + LETTER * max(map(len, learners)))), 1))
+    more = max(-(-len(learners) // columns) - LINES, 0)
+    figure = Figure(figsize=(width, 4.6 + LINE * more), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False, gridspec_kw={"width_ratios": widths})[
         0
     ]
@@ -58,7 +64,6 @@ def draw_label_curve(rows: Sequence[Mapping[str, Any]], path: str | Path, *, uni
         color="0.3",
     )
     handles, names = axes[0].get_legend_handles_labels()
-    columns = min(len(names), 4 if len(panels) > 1 else 3)
     figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     return save(figure, Path(path))
 

@@ -343,6 +343,8 @@ def main() -> None:
     args = parser.parse_args()
     out, seeds = args.out / args.preset, [int(seed) for seed in args.seeds.split(",")]
     arms = [name.strip() for name in args.arms.split(";") if name.strip()] or [*METHODS]
+    if wrong := sorted({*arms} - {*METHODS, *ABLATION}):
+        parser.error(f"no arm {', '.join(wrong)}: give some of {'; '.join([*METHODS, *ABLATION])}")
     told: dict[str, Any] = {}
     for dataset in DATASETS if args.dataset == "all" else [args.dataset]:
         (out / dataset).mkdir(parents=True, exist_ok=True)

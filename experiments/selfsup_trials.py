@@ -94,11 +94,17 @@ class Trials:
         self.y, places = chips.label[used], np.arange(len(used))
         self.folds = (places[::2], places[1::2])
 
+    def facts(self, method: str, trial: str, given: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """What a row is known by."""
+        epochs = min(most := EPOCHS[self.preset], SLOW_EPOCHS.get(method, most))
+        told = {"method": method, "trial": trial, "given": given, "epochs": epochs, "preset": self.preset}
+        return {**told, **more}
+
     def trained(self, method: str, trial: str, given: dict[str, Any]) -> Pretraining:
         """A method after its epochs without labels, or from its checkpoint."""
         encoder = {"width": WIDTH[self.preset], **({} if method in ("mae", "data2vec") else {"kernels": 1})}
         batch = min(256, len(self.pool) // 2)
-        epochs = min(most := EPOCHS[self.preset], SLOW_EPOCHS.get(method, most))
+        epochs = self.facts(method, trial, given)["epochs"]
         config = PretrainConfig(method=method, **given, encoder=encoder, batch=batch, epochs=epochs)
         work = self.out / f"{method}-{trial}".replace(" ", "_")
         work.mkdir(parents=True, exist_ok=True)
@@ -106,7 +112,7 @@ class Trials:
 
     def probed(self, method: str, trial: str, given: dict[str, Any]) -> dict[str, Any]:
         """What a linear probe makes of it: mean accuracy over the budgets."""
-        facts = {"method": method, "trial": trial, "given": given, "preset": self.preset}
+        facts = self.facts(method, trial, given)
         if (row := self.rows.get(facts)) is None:
             vectors = self.trained(method, trial, given).vectors(self.judging, np.arange(len(self.y)))
             learn = linear_probe(vectors, num_classes=10)
@@ -115,7 +121,7 @@ class Trials:
 
     def tuned(self, method: str, trial: str, given: dict[str, Any], rate: float) -> dict[str, Any]:
         """What fine-tuning at some rate makes of it."""
-        facts = {"method": method, "trial": trial, "given": given, "rate": rate, "preset": self.preset}
+        facts = self.facts(method, trial, given, rate=rate)
         if (row := self.rows.get(facts)) is not None:
             return row
         training = self.trained(method, trial, given)
@@ -157,8 +163,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/selfsup_trials"))
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    trials = Trials(args.data / PLACES["eurosat"], args.preset, args.out / args.preset)
     wanted = [name.strip() for name in args.arms.split(";") if name.strip()]
+    if wrong := sorted({*wanted} - {*TRIALS}):
+        parser.error(f"no method {', '.join(wrong)}: give some of {', '.join(TRIALS)}")
+    trials = Trials(args.data / PLACES["eurosat"], args.preset, args.out / args.preset)
     if args.rates:
         firsts = [(name, *next(iter(TRIALS[name].items()))) for name in wanted or ENCODERS]
         rows = [trials.tuned(*first, rate) for first in firsts for rate in RATES]

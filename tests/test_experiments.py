@@ -160,7 +160,8 @@ def test_learning_without_labels_is_judged_on_files_of_so2sats_layout(tmp_path):
     }
     again = json.loads(run("selfsup", *options, "--out", tmp_path))["so2sat miniature"]
     assert again["rows"] == found["rows"]  # kept
-    assert (tmp_path / "smoke/so2sat miniature.png").exists()
+    pictures = sorted(path.name for path in (tmp_path / "smoke").glob("*.png"))
+    assert pictures == ["so2sat_miniature-probe.png", "so2sat_miniature-tuned.png"]
 
 
 EUROSAT = HONG_KONG.with_name("eurosat")

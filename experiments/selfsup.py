@@ -314,7 +314,7 @@ def report(
         whole = [name for name in same if name not in parts]
         curve.draw(out / f"{bench.out.name}-{readout}.png", learners=[*floors, *whole])
         if parts:
-            curve.draw(out / f"{bench.out.name}-{readout}-parts.png", learners=[whole[0], *parts])
+            curve.draw(out / f"{bench.out.name}-{readout}-parts.png", learners=[*whole[:1], *parts])
     told[bench.name] = {"rows": rows, "curve": curve.to_dict()}
     own, alone = rows[0]["arm"], rows[0]["arm"] == rows[-1]["arm"]
     return [

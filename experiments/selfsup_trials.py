@@ -94,17 +94,21 @@ class Trials:
         self.y, places = chips.label[used], np.arange(len(used))
         self.folds = (places[::2], places[1::2])
 
-    def facts(self, method: str, trial: str, given: dict[str, Any], **more: Any) -> dict[str, Any]:
+    def epochs(self, method: str) -> int:
+        """How long it learns without labels."""
+        most = EPOCHS[self.preset]
+        return min(most, SLOW_EPOCHS.get(method, most))
+
+    def facts(self, method: str, trial: str, given: dict[str, Any]) -> dict[str, Any]:
         """What a row is known by."""
-        epochs = min(most := EPOCHS[self.preset], SLOW_EPOCHS.get(method, most))
-        told = {"method": method, "trial": trial, "given": given, "epochs": epochs, "preset": self.preset}
-        return {**told, **more}
+        told = {"method": method, "trial": trial, "given": given}
+        return {**told, "epochs": self.epochs(method), "preset": self.preset}
 
     def trained(self, method: str, trial: str, given: dict[str, Any]) -> Pretraining:
         """A method after its epochs without labels, or from its checkpoint."""
         encoder = {"width": WIDTH[self.preset], **({} if method in ("mae", "data2vec") else {"kernels": 1})}
         batch = min(256, len(self.pool) // 2)
-        epochs = self.facts(method, trial, given)["epochs"]
+        epochs = self.epochs(method)
         config = PretrainConfig(method=method, **given, encoder=encoder, batch=batch, epochs=epochs)
         work = self.out / f"{method}-{trial}".replace(" ", "_")
         work.mkdir(parents=True, exist_ok=True)
@@ -121,7 +125,7 @@ class Trials:
 
     def tuned(self, method: str, trial: str, given: dict[str, Any], rate: float) -> dict[str, Any]:
         """What fine-tuning at some rate makes of it."""
-        facts = self.facts(method, trial, given, rate=rate)
+        facts = {**self.facts(method, trial, given), "rate": rate}
         if (row := self.rows.get(facts)) is not None:
             return row
         training = self.trained(method, trial, given)

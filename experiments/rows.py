@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,14 @@ def mean_table(
             cells.append(f"{statistics.mean(values):.{digits}f}{spread}" if values else "")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def some_of(parser: argparse.ArgumentParser, given: str, known: Iterable[str]) -> list[str]:
+    """The names of an option, separated by semicolons; the parser ends the program where one is not known."""
+    names, known = [name.strip() for name in given.split(";") if name.strip()], list(known)
+    if wrong := sorted({*names} - {*known}):
+        parser.error(f"there is no {', '.join(wrong)}: give some of {'; '.join(known)}")
+    return names
 
 
 def write_results(section: str, text: str) -> None:

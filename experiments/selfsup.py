@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rows import Rows, mean_table, write_results
+from rows import Rows, mean_table, some_of, write_results
 from selfsup_data import DATASETS, PLACES, SHARED, Task
 
 import jido
@@ -289,6 +289,18 @@ def verdict(curve: jido.LabelCurve, readout: str) -> str:
     return f"{ours} among all of this readout and the CNN from scratch: " + "; ".join(lines) + "."
 
 
+def by_part(curve: jido.LabelCurve, part: np.ndarray) -> list[dict[str, Any]]:
+    """Overall accuracy in each part of the test patches, and in all of them; every patch is a group."""
+    where = {f"{name}, {(part == name).sum()}": part == name for name in np.unique(part)}
+    where[f"pooled, {len(part)}"] = np.ones(len(part), bool)
+    return [
+        {"learner": name, "budget": budget} | {one: float(right[mask].mean()) for one, mask in where.items()}
+        for name, of_learner in zip(curve.learners, curve.right, strict=True)
+        for budget, of_budget in zip(curve.budgets, of_learner, strict=True)
+        for right in of_budget
+    ]
+
+
 def time_to(rows: list[dict[str, Any]]) -> None:
     """Seconds until the k-NN probe has what the worst method has in the end; ``None`` where it never has."""
     ends = [row["knn"] for row in rows if row.get("knn")]
@@ -310,12 +322,13 @@ def report(
     for readout in ("tuned", "probe"):
         floors = [name for name in curve.learners if not name.endswith(("tuned", "probe"))]
         same = [name for name in curve.learners if name.endswith(readout)]
-        parts = [name for name in same if name.startswith(tuple(ABLATION))]
-        whole = [name for name in same if name not in parts]
+        lacking = [name for name in same if name.startswith(tuple(ABLATION))]
+        whole = [name for name in same if name not in lacking]
         curve.draw(out / f"{bench.out.name}-{readout}.png", learners=[*floors, *whole])
-        if parts:
-            curve.draw(out / f"{bench.out.name}-{readout}-parts.png", learners=[*whole[:1], *parts])
-    told[bench.name] = {"rows": rows, "curve": curve.to_dict()}
+        if lacking:
+            curve.draw(out / f"{bench.out.name}-{readout}-parts.png", learners=[*whole[:1], *lacking])
+    parts = [] if bench.task.part is None else by_part(curve, bench.task.part)
+    told[bench.name] = {"rows": rows, "curve": curve.to_dict(), "parts": parts}
     own, alone = rows[0]["arm"], rows[0]["arm"] == rows[-1]["arm"]
     return [
         f"**{bench.name}**",
@@ -324,6 +337,7 @@ def report(
         "",
         curve.markdown(against=f"{own}, tuned"),
         "",
+        *([mean_table(parts, ("learner", "budget"), [*parts[0]][2:]), ""] if parts else []),
         *[verdict(curve, readout) + "\n" for readout in ("tuned", "probe") if own == "SSMMRL" and not alone],
     ]
 
@@ -342,9 +356,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     out, seeds = args.out / args.preset, [int(seed) for seed in args.seeds.split(",")]
-    arms = [name.strip() for name in args.arms.split(";") if name.strip()] or [*METHODS]
-    if wrong := sorted({*arms} - {*METHODS, *ABLATION}):
-        parser.error(f"no arm {', '.join(wrong)}: give some of {'; '.join([*METHODS, *ABLATION])}")
+    arms = some_of(parser, args.arms, [*METHODS, *ABLATION]) or [*METHODS]
     told: dict[str, Any] = {}
     for dataset in DATASETS if args.dataset == "all" else [args.dataset]:
         (out / dataset).mkdir(parents=True, exist_ok=True)
@@ -372,10 +384,9 @@ def main() -> None:
             else:
                 text += report(bench, more, bench.scratch(tokens=False) | learns, told, out)
         text = report(main_one, rows, main_one.scratch() | learners, told, out) + text
-        command = (
-            f"python experiments/selfsup.py --dataset {dataset} --preset {args.preset} --seeds {args.seeds}"
-        )
-        text.append(f"`{command}`; {os.cpu_count()} cores, {platform.machine()}.")
+        command = f"selfsup.py --dataset {dataset} --preset {args.preset} --seeds {args.seeds}"
+        command += f' --arms "{args.arms}"' if args.arms else ""
+        text.append(f"`python experiments/{command}`; {os.cpu_count()} cores, {platform.machine()}.")
         if not args.json:
             print("\n".join(text))
         whole = not args.arms and args.seeds == parser.get_default("seeds")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rows import Rows, mean_table
+from rows import Rows, mean_table, some_of
 from selfsup import CROPS, METHODS, SLOW, TUNE_STEPS, WIDE
 from selfsup_data import PLACES, SHARED, eurosat_tiles
 
@@ -167,9 +167,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/selfsup_trials"))
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    wanted = [name.strip() for name in args.arms.split(";") if name.strip()]
-    if wrong := sorted({*wanted} - {*TRIALS}):
-        parser.error(f"no method {', '.join(wrong)}: give some of {', '.join(TRIALS)}")
+    wanted = some_of(parser, args.arms, TRIALS)
+    if args.apart and {*wanted} - {"ssmmrl"}:
+        parser.error("--apart is of ssmmrl alone: leave --arms out")
     trials = Trials(args.data / PLACES["eurosat"], args.preset, args.out / args.preset)
     if args.rates:
         firsts = [(name, *next(iter(TRIALS[name].items()))) for name in wanted or ENCODERS]

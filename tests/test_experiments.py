@@ -158,6 +158,11 @@ def test_learning_without_labels_is_judged_on_files_of_so2sats_layout(tmp_path):
         "SSMMRL, probe",
         "SSMMRL, tuned",
     }
+    assert {"validation, 60", "testing, 60", "pooled, 120"} < found["parts"][0].keys()
+    for part in found["parts"]:
+        assert part["pooled, 120"] == pytest.approx((part["validation, 60"] + part["testing, 60"]) / 2)
+    mine = [row["oa"] for row in found["curve"]["rows"] if row["learner"] == "forest on means"]
+    assert [part["pooled, 120"] for part in found["parts"][: len(mine)]] == pytest.approx(mine)
     again = json.loads(run("selfsup", *options, "--out", tmp_path))["so2sat miniature"]
     assert again["rows"] == found["rows"]  # kept
     pictures = sorted(path.name for path in (tmp_path / "smoke").glob("*.png"))

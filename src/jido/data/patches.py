@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -9,6 +10,12 @@ from scipy.ndimage import distance_transform_edt
 
 LEAST_KNOWN = 0.25
 """Share of a window that a band must show."""
+
+AT_ONCE = 4e6
+"""Bytes of windows whose gaps are looked for at once."""
+
+SAME = 1e-6
+"""Spread as a share of the mean up to which a band is the same everywhere: float32 has 7 digits."""
 
 
 def normalise(batch: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -40,6 +47,13 @@ def fill_gaps(windows: np.ndarray) -> None:
     Args:
         windows: (n, C, S, S) float, NaN = no data.
     """
+    step = max(int(AT_ONCE / (windows.itemsize * math.prod(windows.shape[1:]))), 1)
+    for start in range(0, len(windows), step):
+        _fill(windows[start : start + step])
+
+
+def _fill(windows: np.ndarray) -> None:
+    """Fill the gaps of a few windows; where they have the same ones the nearest pixels are sought once."""
     known = np.isfinite(windows)
     share = known.mean((2, 3))
     windows[share < LEAST_KNOWN] = np.nan
@@ -59,15 +73,21 @@ def band_moments(blocks: Iterable[np.ndarray], bands: int) -> tuple[np.ndarray, 
         bands: their number C.
 
     Returns:
-        Where a band is the same everywhere its standard deviation is given as 1.
+        Where a band is the same everywhere, but for rounding, its standard deviation is given as 1.
     """
+    first = np.full(bands, np.nan)
     sums = np.zeros((3, bands))
     for block in blocks:
-        values = block.astype(np.float64)
-        known = np.isfinite(values)
-        values[~known] = 0
-        sums += [part.sum(axis=(0, 2, 3)) for part in (known, values, values**2)]
+        for band in range(bands):
+            plane = block[:, band]
+            values = plane[np.isfinite(plane)].astype(np.float64)
+            if len(values):
+                if np.isnan(first[band]):
+                    first[band] = values[0]
+                values -= first[band]  # squares of a large mean would swallow a small spread
+                sums[:, band] += len(values), values.sum(), np.square(values).sum()
     count = np.maximum(sums[0], 1)
-    mean = sums[1] / count
-    sd = np.sqrt(np.maximum(sums[2] / count - mean**2, 0))
-    return mean.astype(np.float32), np.where(sd > 0, sd, 1).astype(np.float32)
+    off = sums[1] / count
+    mean = np.nan_to_num(first) + off
+    sd = np.sqrt(np.maximum(sums[2] / count - off**2, 0))
+    return mean.astype(np.float32), np.where(sd > SAME * np.abs(mean), sd, 1).astype(np.float32)

@@ -9,6 +9,7 @@ import numpy as np
 from jido.data.labelled import LabelledCells, whole_cells
 from jido.data.patches import fill_gaps
 from jido.data.stack import Stack, stack_of
+from jido.data.tiles import batches
 from jido.errors import ImageError, LabelsError
 from jido.geo import lattice, pixel_size_m
 from jido.geo.raster import Window
@@ -20,6 +21,9 @@ TILE = 512
 
 SEEN = 0.5
 """Least share of a window that some sensor has seen on some date, or of the pixels of a labelled cell."""
+
+AT_ONCE = 4e6
+"""Bytes of windows that are cut out of a part before those with enough data are kept."""
 
 LEAST, USUAL_M = 9, 320.0
 """Side of a window: So2Sat's 320 m, but not less than 9 pixels."""
@@ -59,9 +63,10 @@ def draw_windows(
     *,
     seed: int,
     avoid: np.ndarray | None = None,
+    into: np.ndarray | None = None,
     progress: Progress | None = None,
 ) -> Windows:
-    """Windows at random places of a scene; each part of it is read once.
+    """Windows at random places of a scene; each part of it is read once, and no window is held twice.
 
     Args:
         scene: the images.
@@ -69,6 +74,7 @@ def draw_windows(
         side: of a window in pixels.
         seed: of the draw.
         avoid: bool (y, x), pixels that no window may see.
+        into: (n or more, C, side, side) float32, whose first rows become the windows; new memory without it.
         progress: told the parts.
 
     Raises:
@@ -84,14 +90,14 @@ def draw_windows(
     corners = np.column_stack([rng.integers(0, length - side + 1, many) for length in (height, width)])
     corners = np.unique(corners, axis=0)
     if avoid is not None:
-        hit = np.pad(avoid.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-        (y, x), (y1, x1) = corners.T, (corners + side).T
-        corners = corners[hit[y1, x1] - hit[y, x1] - hit[y1, x] + hit[y, x] == 0]
+        corners = corners[_clear(corners, side, avoid)]
     corners = rng.permutation(corners)
     tiles = list(lattice((height, width), tile=TILE))
     number = (corners[:, 0] // TILE) * -(-width // TILE) + corners[:, 1] // TILE
-    found: list[np.ndarray] = []
-    places: list[np.ndarray] = []
+    n = min(n, len(corners))
+    images = np.empty((n, len(names), side, side), np.float32) if into is None else into[:n]
+    places = len(corners) + np.arange(n)[::-1]  # in the draw, of each row; a free one is last of all
+    step = max(int(AT_ONCE / (4 * len(names) * side**2)), 1)
     for done, tile in enumerate(tiles, start=1):
         mine = np.flatnonzero(number == done - 1)
         if len(mine):
@@ -99,21 +105,58 @@ def draw_windows(
             data = scene.pixels(
                 (slice(rows.start, min(rows.stop, height)), slice(cols.start, min(cols.stop, width))), names
             )
-            here = corners[mine] - (rows.start, cols.start)
             cut = np.lib.stride_tricks.sliding_window_view(data, (side, side), axis=(1, 2))
-            images = cut[:, here[:, 0], here[:, 1]].transpose(1, 0, 2, 3)
-            enough = _best_seen(images, stack) >= SEEN
-            found.append(images[enough])
-            places.append(mine[enough])
+            for some in batches(mine, step):
+                early = some[some < places.max()]
+                here = corners[early] - (rows.start, cols.start)
+                seen = cut[:, here[:, 0], here[:, 1]].transpose(1, 0, 2, 3)
+                enough = _best_seen(seen, stack) >= SEEN
+                _keep(images, places, seen[enough], early[enough])
         if progress:
             progress("reading windows", done, len(tiles))
-    if not sum(map(len, found)):
+    images = images[: np.count_nonzero(places < len(corners))]
+    if not len(images):
         raise ImageError(
             f"{scene.paths[0]} has no window of {side} pixels with enough data: give other images."
         )
-    drawn = np.concatenate(found)[np.argsort(np.concatenate(places))[:n]]  # those of the draw that came first
-    fill_gaps(drawn)
-    return Windows(drawn, stack)
+    _sort(images, np.argsort(places[: len(images)]))
+    fill_gaps(images)
+    return Windows(images, stack)
+
+
+def _clear(corners: np.ndarray, side: int, avoid: np.ndarray) -> np.ndarray:
+    """Bool (n,): windows at corners (n, 2) of which no pixel is to be avoided."""
+    hit = np.pad(avoid.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    (y, x), (y1, x1) = corners.T, (corners + side).T
+    return hit[y1, x1] - hit[y, x1] - hit[y1, x] + hit[y, x] == 0
+
+
+def _keep(images: np.ndarray, places: np.ndarray, found: np.ndarray, where: np.ndarray) -> None:
+    """Replace the windows that come last in a draw by found ones that come earlier, in place.
+
+    Args:
+        images: (n, C, S, S).
+        places: in the draw, (n,) int, all different.
+        found: other windows (k, C, S, S).
+        where: their places in the draw, (k,) int, rising.
+    """
+    most = min(len(found), len(places))
+    rows = np.argpartition(places, -most)[len(places) - most :]  # no full sort: there may be many parts
+    rows = rows[np.argsort(-places[rows])]
+    better = np.flatnonzero(where[:most] < places[rows])
+    images[rows[better]], places[rows[better]] = found[better], where[better]
+
+
+def _sort(images: np.ndarray, order: np.ndarray) -> None:
+    """Bring images (n, ...) into an order (n,), as ``images[order]`` does, but in place."""
+    for start in range(len(order)):
+        if order[start] == start:
+            continue
+        first, row = images[start].copy(), start
+        while order[row] != start:
+            images[row] = images[order[row]]
+            order[row], row = row, order[row]
+        images[row], order[row] = first, row
 
 
 def _best_seen(images: np.ndarray, stack: Stack) -> np.ndarray:

@@ -149,6 +149,7 @@ def test_learning_without_labels_is_judged_on_files_of_so2sats_layout(tmp_path):
     assert [row["arm"] for row in found["rows"]] == ["SSMMRL"]
     row = found["rows"][0]
     assert {"knn", "spread", "rank", "seconds_per_epoch"} <= row.keys()
+    assert row["seconds_to_lowest"] == row["seconds_to_median"] > 0
     assert 0.1 < row["gigabytes"] < 5
     learners = {row["learner"] for row in found["curve"]["rows"]}
     assert learners == {
@@ -163,6 +164,7 @@ def test_learning_without_labels_is_judged_on_files_of_so2sats_layout(tmp_path):
         assert part["pooled, 120"] == pytest.approx((part["validation, 60"] + part["testing, 60"]) / 2)
     mine = [row["oa"] for row in found["curve"]["rows"] if row["learner"] == "forest on means"]
     assert [part["pooled, 120"] for part in found["parts"][: len(mine)]] == pytest.approx(mine)
+    assert all(-1 <= part["kappa, pooled"] <= part["pooled, 120"] for part in found["parts"])
     again = json.loads(run("selfsup", *options, "--out", tmp_path))["so2sat miniature"]
     assert again["rows"] == found["rows"]  # kept
     pictures = sorted(path.name for path in (tmp_path / "smoke").glob("*.png"))

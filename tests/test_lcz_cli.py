@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,11 @@ from lcz_cities import OPTICAL, Cities, changed, make_cities, power, pretrain, t
 
 torch = pytest.importorskip("torch", reason='jido[deep] is not installed: pip install "jido[deep]"')
 
+from jido.data.hdf5 import HDF5Images  # noqa: E402
+from jido.data.hdf5_files import LAYOUTS  # noqa: E402
 from jido.io import read_image  # noqa: E402
 from jido.methods.encoder_package import EncoderPackage  # noqa: E402
-from jido.methods.selfsup import Pretraining  # noqa: E402
+from jido.methods.selfsup import METHODS, Pretraining  # noqa: E402
 
 STOPPED = 130
 
@@ -123,16 +127,31 @@ def test_dates_of_a_place_are_positives(
     assert weights(tmp_path / "one") == weights(encoder[0])  # one date has nothing else
 
 
-def test_patches_in_hdf5_are_learned_from(jido: Callable[..., Run], cities: Cities, tmp_path: Path):
+def patches(path: Path, **data: np.ndarray) -> Path:
+    """A file of 32 patches of 16 x 16 pixels as So2Sat has them, some data sets replaced."""
     h5py = pytest.importorskip("h5py", reason="h5py is not installed")
     rng = np.random.default_rng(0)
     radar = rng.normal(0, 0.1, (32, 16, 16, 8)).astype(np.float32)
     radar[..., 4] = 10 ** (rng.normal(-1.8, 0.2, radar.shape[:3]))
     radar[..., 5] = 10 ** (rng.normal(-1.1, 0.2, radar.shape[:3]))
-    with h5py.File(tmp_path / "so2sat.h5", "w") as file:
-        file["sen1"], file["label"] = radar, np.eye(17)[np.arange(32) % 17]
-        file["sen2"] = np.abs(rng.normal(0.2, 0.05, (32, 16, 16, 10)).astype(np.float32))
-    run = jido(*pretrain(cities, tmp_path / "enc", "--json", images=[tmp_path / "so2sat.h5"]))
+    optical = np.abs(rng.normal(0.2, 0.05, (32, 16, 16, 10)).astype(np.float32))
+    with h5py.File(path, "w") as file:
+        file["label"] = np.eye(17)[np.arange(32) % 17]
+        for name, numbers in ({"sen1": radar, "sen2": optical} | data).items():
+            file[name] = numbers
+    return path
+
+
+def pretrain_patches(output: Path, *options: object, images: Sequence[Path], text: str = "") -> tuple:
+    """The words of ``jido lcz pretrain`` on patches, of a tiny encoder."""
+    config = output.parent.with_suffix(".toml")
+    config.write_text(f"batch = 16\nepochs = 2\nencoder = {{width = 4, kernels = 2}}\n{text}")
+    return ("lcz", "pretrain", *images, "-o", output, "--config", config, *options)
+
+
+def test_patches_in_hdf5_are_learned_from(jido: Callable[..., Run], cities: Cities, tmp_path: Path):
+    file = patches(tmp_path / "so2sat.h5")
+    run = jido(*pretrain_patches(tmp_path / "enc", "--json", images=[file]))
     assert run.json["epochs"] == 2
     held = facts(tmp_path / "enc")
     assert (held["sensors"], held["side"]) == ({"sentinel-1": 8, "sentinel-2": 10}, 16)
@@ -145,6 +164,65 @@ def test_patches_in_hdf5_are_learned_from(jido: Callable[..., Run], cities: Citi
     )  # VV and VH alone are not So2Sat's eight
     assert both.code == 2
     assert "leave out the whole sensor" in both.json["error"]
+
+
+def test_what_files_of_patches_hold_may_be_said(jido: Callable[..., Run], out: Path, tmp_path: Path):
+    rng = np.random.default_rng(0)
+    decibels = np.array([-10, -17]) + 3 * rng.normal(size=(32, 16, 16, 2))
+    reflectance = np.abs(rng.normal(0.2, 0.05, (32, 16, 16, 10)))
+    raw = {"sen1": 10 ** (decibels / 10), "sen2": 10_000 * reflectance}
+    file = patches(tmp_path / "raw.h5", **raw)
+    for options, says in (
+        ((), "--radar linear"),
+        (("--radar", "linear"), "--optical dn"),
+        (("--radar", "dB", "--optical", "dn"), "--radar linear"),
+    ):
+        run = jido(*pretrain_patches(out / "enc", *options, "--json", images=[file]))
+        assert run.code == 2
+        assert says in run.json["error"]
+    said = ("--radar", "linear", "--optical", "dn", "--json")
+    found = jido(*pretrain_patches(tmp_path / "raw", *said, images=[file])).json["last"]
+    plain = patches(tmp_path / "plain.h5", sen1=decibels, sen2=reflectance)
+    wanted = jido(*pretrain_patches(tmp_path / "plain", "--json", images=[plain])).json["last"]
+    assert found["loss"] == pytest.approx(wanted["loss"], rel=0.02)
+    assert facts(tmp_path / "raw")["bands"] == facts(tmp_path / "plain")["bands"]
+
+
+@pytest.mark.parametrize("told", ["label_map.json", "default_partition.json"])
+def test_folders_of_geobench_are_learned_from(jido: Callable[..., Run], tmp_path: Path, told: str):
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed")
+    rng, folder = np.random.default_rng(0), tmp_path / "m-so2sat"
+    folder.mkdir()
+    names = [f"id_{i}" for i in range(16)]
+    for name in names:
+        with h5py.File(folder / f"{name}.hdf5", "w") as file:
+            for channel in LAYOUTS["sen2", 10]:
+                file[channel.data_set] = np.abs(rng.normal(0.2, 0.05, (16, 16)))
+    (folder / told).write_text(json.dumps({"0": names}))
+    run = jido(*pretrain_patches(tmp_path / "enc", "--json", images=[folder]))
+    assert run.json["epochs"] == 2
+    held = facts(tmp_path / "enc")
+    assert (held["sensors"], held["side"], held["images"]) == ({"sentinel-2": 10}, 16, ["m-so2sat"])
+
+
+def test_settings_that_would_do_nothing_are_refused(
+    refused: Refused, cities: Cities, out: Path, tmp_path: Path
+):
+    file = patches(tmp_path / "so2sat.h5")
+    for options, text, says in (
+        (("--windows", 5), "", "leave out windows (--windows)."),
+        (("--windows", 8000), "", "leave out windows (--windows)."),  # as many as the preset has
+        ((), "windows = 5", "leave out windows (--windows)."),
+        ((), "patch = 16", "leave out patch."),
+        (("--crs", "EPSG:32649", "--resample", "nearest"), "", "leave out --crs, --resample."),
+    ):
+        words = pretrain_patches(out / "enc", *options, images=[file], text=text)
+        refused(*words, says=(file, "holds patches", "taken as they are", says))
+    for options, says in ((("--optical", "dn"), "--optical."), (("--radar", "linear"), "--radar.")):
+        refused(*pretrain(cities, out / "enc", *options), says=(cities.s1, "no file of patches", says))
+    for images in ([cities.s2, file], [file, cities.s2]):
+        says = (f"{file} holds patches and {cities.s2} is an image of a place", "give one kind alone")
+        refused(*pretrain(cities, out / "enc", images=images), says=says)
 
 
 def test_another_method_gives_another_encoder(
@@ -266,9 +344,16 @@ def test_images_that_hold_too_little_are_refused(refused: Refused, cities: Citie
         ("batch = 1", ("batch", "greater than or equal to 2")),
         ("patch = 16\nencoder = {widht = 8}", ("widht", "correct its settings")),
         ("patch = 16\nencoder = {width = 8.5}", ("'ssmmrl' cannot be set up", "correct its settings")),
+        ("patch = 16\nmethod = 'mae'\nencoder = {widht = 8}", ("widht = 8", "known are width, blocks")),
+        (
+            "patch = 16\nmethod = 'mae'\nencoder = {kind = 'tokens', width = 32, side = 32}",
+            ("a side of 32, patches of 16", "leave it out"),
+        ),
+        ("patch = 16\nmethod = 'mae'\nsettings = {hidden_share = 0}", ("hidden_share = 0", "greater than 0")),
+        ("patch = 16\nsettings = {tau = 'x'}", ("tau = 'x'", "valid number", "correct its settings")),
         ("patch = 16\nencoder = {kind = 'deep'}", ("'deep'", "residual, tokens")),
         ("patch = 16\nviews = {gian = 0.1}", ("gian", "correct their settings")),
-        ("patch = 16\nsettings = {fusion = 'sum'}", ("'sum'", "attention, mean, none")),
+        ("patch = 16\nsettings = {fusion = 'sum'}", ("'sum'", "'attention', 'mean' or 'none'")),
         ("patch = 16\nlearning_rate = 1e12", ("no number any more", "lower learning_rate")),
         ("patch = ", ("cannot be read", "give a TOML file")),
     ],
@@ -281,11 +366,67 @@ def test_wrong_settings_are_refused(
             "--config", tmp_path / "wrong.toml", says=says)  # fmt: skip
 
 
+WRONG = {"widht": "encoder = {widht = 8}", "gian": "views = {gian = 0.1}", "taw": "settings = {taw = 1}"}
+
+
+@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.parametrize("method", METHODS)
+def test_settings_are_refused_before_anything_is_read(
+    refused: Refused,
+    cities: Cities,
+    out: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    method: str,
+):
+    monkeypatch.setattr(
+        "jido.methods.pretrain.draw_windows", lambda *_, **__: pytest.fail("windows are read")
+    )
+    monkeypatch.setattr(HDF5Images, "__getitem__", lambda *_: pytest.fail("patches are read"))
+    config, file = tmp_path / "wrong.toml", patches(tmp_path / "so2sat.h5")
+    config.write_text(WRONG[name])
+    words = ("-o", out / "enc", "--method", method, "--preset", "smoke", "--config", config)
+    for image in (cities.s2, file):
+        refused(
+            "lcz", "pretrain", image, *words, says=(name, "known are" if name != "widht" else "cannot be")
+        )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("pretrain", "none.tif"),
+        ("train", "none.tif", "--labels", "none.kml", "--method", "cnn"),
+        ("train", "none.tif", "--labels", "none.kml", "--method", "ssmmrl", "--encoder", "none"),
+    ],
+)
+def test_without_torch_one_line_says_what_to_install_before_a_file_is_looked_for(
+    tmp_path: Path, words: tuple[str, ...]
+):
+    program = (
+        "import sys\n"
+        "class No:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name.split('.')[0] in ('torch', 'lightning_fabric'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, No())\n"
+        "from jido.cli import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", program, "lcz", *words, "-o", str(tmp_path / "out")]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr == 'Error: Neural networks need torch: pip install "jido[deep]".\n'
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_no_image_and_no_place_is_refused(
     refused: Refused, cities: Cities, out: Path, tmp_path: Path
 ):
     (tmp_path / "no.h5").write_bytes(b"nothing")
-    refused(*pretrain(cities, out / "enc", images=[tmp_path / "no.h5"]), says=("no HDF5 file", "So2Sat"))
+    words = pretrain_patches(out / "enc", images=[tmp_path / "no.h5"])
+    refused(*words, says=("no HDF5 file", "So2Sat"))
     refused(*pretrain(cities, out / "enc", images=[tmp_path / "none.tif"]), says=("none.tif does not exist",))
     refused(*pretrain(cities, out), says=(out, "kept.txt", "-o"))
     refused(*pretrain(cities, out / "enc", "--method", "jigsaw"), says=("--method", "ssmmrl"))
@@ -413,7 +554,6 @@ def test_bands_and_pixels_that_the_encoder_does_not_know_are_refused(
         other = changed(cities.s2, tmp_path / f"{name}.tif", bands=bands)
         for images in ([cities.s1, other], [other]):
             refused(*train(cities, out / "model", *words, images=images), says=(*says, ", ".join(bands)))
-    refused(*train(cities, out / "model", *words, images=[cities.s2, cities.s1]), says=says)
     coarse = [changed(path, tmp_path / "20m" / path.name, every=2) for path in cities.images]
     says = (encoder[0], "pixels of 10 m", "have 20 m", "that resolution")
     refused(*train(cities, out / "model", *words, images=coarse), says=says)
@@ -423,7 +563,8 @@ def test_an_encoder_of_tokens_needs_all_its_sensors(
     refused: Refused, jido: Callable[..., Run], cities: Cities, out: Path, tmp_path: Path
 ):
     mae = settings(tmp_path / "mae.toml", cities, method="mae", epochs=1)
-    mae.write_text(mae.read_text().replace("hidden = 16, projected = 8", "width = 32, depth = 1"))
+    text = mae.read_text().replace("hidden = 16, projected = 8", "width = 32, depth = 1")
+    mae.write_text(text.replace(", kernels = 2", ""))
     assert jido(*pretrain(cities, tmp_path / "enc", "--config", mae, "--quiet")).code == 0
     (tmp_path / "few.toml").write_text("steps = 2\nbatch = 8")
     words = ("--method", "ssmmrl", "--encoder", tmp_path / "enc", "--config", tmp_path / "few.toml")

@@ -146,6 +146,7 @@ def _method(
         )
     from jido.methods import lcz_net
     from jido.methods.encoder_package import EncoderPackage
+    from jido.methods.pretrain import require_torch
 
     if leaky:
         raise ModelError("--leaky is for --method forest only: leave it out.")
@@ -156,6 +157,7 @@ def _method(
         )
     if method is LczMethod.cnn and encoder:
         raise ModelError("--method cnn learns from scratch: give --method ssmmrl, or leave out --encoder.")
+    require_torch()
     begin = EncoderPackage.load(encoder) if encoder else None
     return lcz_net.load_config(config, preset=preset, seed=seed), partial(
         lcz_net.train_lcz_net, encoder=begin

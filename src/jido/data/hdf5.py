@@ -20,9 +20,9 @@ from jido.data.hdf5_files import (
     AT_ONCE,
     SENSORS,
     Channels,
-    Folder,
     Found,
-    Stack,
+    PatchFile,
+    PatchFolder,
     look_into_file,
     look_into_folder,
     opened,
@@ -59,10 +59,13 @@ SIGNED = ("amplitude", "product")
 """Kinds of numbers that have no unit once they are read, and no plausible range."""
 
 REMEDIES = {
-    ("reflectance", "digital numbers"): "give optical='dn' to have them divided by 10,000",
-    ("digital numbers", "reflectance"): "leave optical='dn' away",
-    ("dB", "linear power"): "give radar='linear' to have dB made of them",
-    ("linear power", "dB"): "leave radar='linear' away, or give the eight bands of So2Sat in linear scale",
+    ("reflectance", "digital numbers"): "give optical='dn' (--optical dn) to have them divided by 10,000",
+    ("digital numbers", "reflectance"): "leave optical='dn' away (--optical dn)",
+    ("dB", "linear power"): "give radar='linear' (--radar linear) to have dB made of them",
+    (
+        "linear power",
+        "dB",
+    ): "leave radar='linear' away (--radar linear), or give the eight bands of So2Sat in linear scale",
 }
 """What numbers should be, what they look like -> what to do."""
 
@@ -163,7 +166,7 @@ class HDF5Images:
     dtype = np.dtype(np.float32)
     ndim = 4
 
-    def __init__(self, sources: Sequence[Stack | Folder], rows: np.ndarray | None = None) -> None:
+    def __init__(self, sources: Sequence[PatchFile | PatchFolder], rows: np.ndarray | None = None) -> None:
         self._sources = tuple(sources)
         self._starts = np.cumsum([0, *(source.count for source in sources)])
         self._rows = np.arange(self._starts[-1]) if rows is None else rows
@@ -262,7 +265,7 @@ def _radiometry(channels: Channels, images: np.ndarray, where: str) -> Radiometr
     return describe(pixels[:, :: -(-pixels.shape[1] // PIXELS)], bands, [Stated(image=where)] * len(told))
 
 
-def _checked(source: Stack | Folder, raw: Sequence[np.ndarray]) -> list[str]:
+def _checked(source: PatchFile | PatchFolder, raw: Sequence[np.ndarray]) -> list[str]:
     """Refuse numbers that are not what they are taken for; say which bands show nothing."""
     flat, radar = [], {}
     for (key, channels), numbers in zip(source.channels.items(), raw, strict=True):

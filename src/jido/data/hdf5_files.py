@@ -76,7 +76,7 @@ class Found:
         notes: what was found or left out, a sentence each.
     """
 
-    source: Stack | Folder
+    source: PatchFile | PatchFolder
     names: list[str]
     codes: np.ndarray
     lcz: bool | None
@@ -86,7 +86,7 @@ class Found:
 # -- one file ----------------------------------------------------------------------------------
 
 
-class Stack:
+class PatchFile:
     """A file with all patches, opened when first read and once in a process.
 
     Args:
@@ -102,7 +102,7 @@ class Stack:
         self._file: Any = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Stack, (self.path, self.channels, self.count, self.side)
+        return PatchFile, (self.path, self.channels, self.count, self.side)
 
     def raw(self, rows: np.ndarray) -> list[np.ndarray]:
         """Numbers (n, S, S, c) float32 of each sensor, NaN for no data; rows rise, none occurs twice."""
@@ -172,7 +172,7 @@ def look_into_file(path: Path, holds: Mapping[str, str]) -> Found:
     notes = (
         () if lcz in (True, None) else (f"Classes in {path} are its own numbers, no Local Climate Zones.",)
     )
-    return Found(Stack(path, channels, count, side), [str(i) for i in range(count)], codes, lcz, notes)
+    return Found(PatchFile(path, channels, count, side), [str(i) for i in range(count)], codes, lcz, notes)
 
 
 def _labels(path: Path, label: Any) -> tuple[np.ndarray, bool]:
@@ -194,8 +194,8 @@ def _holding(channels: tuple[Channel, ...], holds: Mapping[str, str]) -> tuple[C
 
 
 @dataclass(frozen=True, eq=False)
-class Folder:
-    """A folder of GEO-Bench; as :class:`Stack`, with the file of each patch."""
+class PatchFolder:
+    """A folder of GEO-Bench; as :class:`PatchFile`, with the file of each patch."""
 
     path: Path
     files: tuple[Path, ...]
@@ -208,7 +208,7 @@ class Folder:
         return len(self.files)
 
     def raw(self, rows: np.ndarray) -> list[np.ndarray]:
-        """As :meth:`Stack.raw`."""
+        """As :meth:`PatchFile.raw`."""
         side, found = self.side, []
         for channels in self.channels.values():
             found.append(np.empty((len(rows), side, side, len(channels)), np.float32))
@@ -262,7 +262,7 @@ def look_into_folder(path: Path, holds: Mapping[str, str]) -> Found:
     if (codes < 0).any():
         what = f"{(codes < 0).sum():,} patches in {path} have no class in label_map.json"
         notes.append(f"{what}; the one that is pickled in the patch is not read.")
-    source = Folder(path, tuple(files[name] for _, name in names), channels, side)
+    source = PatchFolder(path, tuple(files[name] for _, name in names), channels, side)
     shown = ["/".join(filter(None, name)) for name in names]
     return Found(source, shown, codes, True if labels else None, tuple(notes))
 

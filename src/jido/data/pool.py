@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jido.data.chips import Chips
 from jido.data.patches import band_moments
-from jido.data.stack import Stack
+from jido.data.stack import Stack, stack_of
 from jido.data.tiles import batches
 
 if TYPE_CHECKING:
@@ -47,6 +48,17 @@ class Pool:
         some = places[:: max(len(places) // MEASURED, 1)]
         return cls(images, stack, band_moments((images[p] for p in batches(some, 512)), images.shape[1]))
 
+    @classmethod
+    def of_chips(cls, chips: Chips) -> Pool:
+        """Small images, whatever their classes, bands in the order of their sensors; as :meth:`of`.
+
+        Those of HDF5 files are read as they are needed, unless their bands change places.
+        """
+        stack, images = stack_of(chips.bands), chips.images
+        if stack.order != tuple(range(len(chips.bands))):
+            images = np.asarray(images)[:, stack.order]
+        return cls.of(images, stack)
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -58,11 +70,6 @@ class Pool:
         mean, sd = (torch.from_numpy(part)[:, None, None] for part in self.moments)
         values = ((values - mean) / sd).nan_to_num_(0.0, posinf=0.0, neginf=0.0)
         return values.view(len(values), self.stack.dates, -1, *values.shape[2:])
-
-    def standardised(self) -> np.ndarray:
-        """All patches float32 (N, dates * C, S, S) with mean 0 and standard deviation 1, NaN = no data."""
-        mean, sd = (part[:, None, None] for part in self.moments)
-        return (np.asarray(self.images) - mean) / sd
 
     @property
     def side(self) -> int:

@@ -14,8 +14,8 @@ class Stack:
     """The bands of some images, in order of dates and of sensors.
 
     Args:
-        order: places of the bands among those that were given: the sensors of the first date, then
-            those of the second.
+        order: places of the bands among those that were given: the sensors of the first date by name,
+            then those of the second.
         sensors: number of bands of each sensor on one date.
         bands: of one date, without the ``@place`` that tells dates apart.
         dates: how many.
@@ -35,13 +35,17 @@ class Stack:
 def stack_of(bands: Sequence[Band]) -> Stack:
     """How bands belong together: images with the same bands of one sensor are its dates.
 
+    Sensors are put in the order of their names, whatever the order of the files.
+
     Raises:
         ImageError: when a date lacks bands that others have, or sensors have different numbers of dates.
     """
-    images: dict[str, dict[str, dict[str, int]]] = {}  # sensor -> date -> name -> place
-    for place, band in enumerate(bands):
+    named = [band.sensor or "image" for band in bands]
+    images: dict[str, dict[str, dict[str, int]]]  # sensor -> date -> name -> place
+    images = {sensor: {} for sensor in sorted(set(named))}
+    for place, (sensor, band) in enumerate(zip(named, bands, strict=True)):
         name, _, date = band.name.partition("@")
-        images.setdefault(band.sensor or "image", {}).setdefault(date, {})[name] = place
+        images[sensor].setdefault(date, {})[name] = place
     for sensor, dates in images.items():
         first = next(iter(dates.values()))
         for date, found in dates.items():

@@ -92,8 +92,6 @@ def of_encoder(package: EncoderPackage, chips: Chips, config: ClusterConfig) -> 
     Raises:
         ModelError: when it has learned from other bands, pixels or numbers, or tiles have several dates.
     """
-    from jido.nets.encoders import build_encoder
-
     stack = stack_of(chips.bands)
     if stack.dates > 1:
         raise ModelError(
@@ -109,13 +107,7 @@ def of_encoder(package: EncoderPackage, chips: Chips, config: ClusterConfig) -> 
         height, width = chips.pixel_m
         pixel_m = (height * chips.side / side, width * chips.side / side)
     package.require_fit(stack, chips.radiometry, pixel_m)
-    settings = dict(package.settings)
-    encoder = build_encoder(str(settings.pop("kind")), stack.sensors, **settings)
-    held = package.tensors()
-    try:
-        encoder.load_state_dict({name: held[name] for name in encoder.state_dict()})
-    except (KeyError, RuntimeError) as err:
-        raise ModelError("The weights of the encoder are not those of its settings: pretrain again.") from err
+    encoder = package.encoder(stack.sensors)
     return Start(encoder, encoder.out_channels, stack.order, side)
 
 

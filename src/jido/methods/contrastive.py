@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from jido.losses.selfsup import info_nce, nt_xent, self_distillation
+from jido.methods.keywords import Share
 from jido.methods.pretext import Factory, Pretext, follow, frozen_copy, mlp, rising
 from jido.methods.ssmmrl import SSMMRL
 
@@ -18,7 +20,7 @@ class BYOL(SSMMRL):
     """
 
     def __init__(
-        self, factory: Factory, *, hidden: int = 512, projected: int = 128, tau: float = 0.99
+        self, factory: Factory, *, hidden: PositiveInt = 512, projected: PositiveInt = 128, tau: Share = 0.99
     ) -> None:
         super().__init__(factory, hidden=hidden, projected=projected, tau=tau, fusion="none", decorrelated=0)
 
@@ -34,7 +36,12 @@ class SimCLR(Pretext):
     """
 
     def __init__(
-        self, factory: Factory, *, hidden: int = 512, projected: int = 128, temperature: float = 0.2
+        self,
+        factory: Factory,
+        *,
+        hidden: PositiveInt = 512,
+        projected: PositiveInt = 128,
+        temperature: PositiveFloat = 0.2,
     ) -> None:
         super().__init__()
         self.encoder, self.temperature = factory(), temperature
@@ -65,11 +72,11 @@ class MoCo(Pretext):
         self,
         factory: Factory,
         *,
-        hidden: int = 512,
-        projected: int = 128,
-        temperature: float = 0.2,
-        tau: float = 0.99,
-        queue: int = 4096,
+        hidden: PositiveInt = 512,
+        projected: PositiveInt = 128,
+        temperature: PositiveFloat = 0.2,
+        tau: Share = 0.99,
+        queue: PositiveInt = 4096,
     ) -> None:
         super().__init__()
         self.encoder, self.temperature, self.tau = factory(), temperature, tau
@@ -105,8 +112,10 @@ class MoCo(Pretext):
 class DINO(Pretext):
     """Caron et al. 2021, arXiv 2104.14294.
 
-    Differs from the paper: two views and no small crops; the
-    length of prototypes is learned.
+    Differs from the paper: two views and no small crops; the teacher's temperature is the same from the first
+    step on, with no warm-up; the last layer learns in the first epoch, too, and the length of its prototypes
+    is learned; the projector has one hidden layer with batch normalisation and 1024 prototypes, not two and
+    65,536.
 
     Args:
         factory: of the encoder.
@@ -124,12 +133,12 @@ class DINO(Pretext):
         self,
         factory: Factory,
         *,
-        hidden: int = 512,
-        prototypes: int = 1024,
-        tau: float = 0.99,
-        student_temperature: float = 0.1,
-        teacher_temperature: float = 0.04,
-        centre_momentum: float = 0.9,
+        hidden: PositiveInt = 512,
+        prototypes: PositiveInt = 1024,
+        tau: Share = 0.99,
+        student_temperature: PositiveFloat = 0.1,
+        teacher_temperature: PositiveFloat = 0.04,
+        centre_momentum: Share = 0.9,
     ) -> None:
         super().__init__()
         self.encoder, self.tau = factory(), tau

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jido.data.pool import Pool
 from jido.data.sheets import PIXEL_TOLERANCE
 from jido.data.stack import Stack
 from jido.errors import ModelError
@@ -16,12 +18,14 @@ from jido.geo import Band
 from jido.geo.radiometry import Part, Radiometry, compare
 from jido.io import TENSORS, file_sha256, json_text, load_tensors, replacing, write_tensors
 from jido.io.package import CARD, CONFIG, ENCODER, FORMAT, METRICS, read_config, require_package_place
+from jido.methods.selfsup import encoded
 from jido.nets import Setting
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from jido.methods.selfsup import Pretraining
+    from jido.nets.encoders import Encoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +186,41 @@ class EncoderPackage:
         import torch
 
         return {name: torch.from_numpy(value) for name, value in self.weights.items()}
+
+    def encoder(self, sensors: Mapping[str, int] | None = None) -> Encoder:
+        """The net with its weights, for images of all its sensors or of some.
+
+        Raises:
+            ModelError: when weights and settings do not belong together.
+        """
+        from jido.nets.encoders import build_encoder
+
+        settings, held = dict(self.settings), self.tensors()
+        net = build_encoder(str(settings.pop("kind")), sensors or self.sensors, **settings)
+        try:
+            net.load_state_dict({name: held[name] for name in net.state_dict()})
+        except (KeyError, RuntimeError) as err:
+            raise ModelError(
+                "The weights of the encoder are not those of its settings: pretrain again."
+            ) from err
+        return net
+
+    def vectors(self, pool: Pool, which: np.ndarray | None = None) -> np.ndarray:
+        """What the encoder says of patches: features for a forest, a linear probe, neighbours.
+
+        Args:
+            pool: patches with the bands of the encoder; of all it has learned from or of some sensors.
+            which: places of the patches that are asked for, all without it.
+
+        Returns:
+            (n, D) float32, the mean over the dates that are there.
+
+        Raises:
+            ModelError: when the patches have other bands.
+        """
+        self.require_fit(pool.stack, None, None)
+        places = np.arange(len(pool)) if which is None else which
+        return encoded(self.encoder(pool.stack.sensors), pool, places)
 
 
 def _parts(radiometry: Radiometry) -> list[Part]:

@@ -17,12 +17,21 @@ import numpy as np
 from jido.errors import FoldsError, LabelsError
 from jido.io import Progress
 from jido.labels import ClassScheme, Folds, few_labels, named_scheme
-from jido.methods.label_learners import Learn, forest, linear_probe, nearest_neighbours
+from jido.methods.label_learners import Learn, fine_tuned, forest, linear_probe, nearest_neighbours
 from jido.methods.label_result import LabelCurve
 from jido.methods.label_rows import KeptRows, Task
 from jido.stats import figure, summary
 
-__all__ = ["LabelCurve", "Learn", "draw_seed", "forest", "label_curve", "linear_probe", "nearest_neighbours"]
+__all__ = [
+    "LabelCurve",
+    "Learn",
+    "draw_seed",
+    "fine_tuned",
+    "forest",
+    "label_curve",
+    "linear_probe",
+    "nearest_neighbours",
+]
 
 BUDGETS: tuple[int | float, ...] = (1, 5, 10, 50, 0.01, 0.05, 0.10, 1.0)
 """Labels per class (whole numbers), then shares of each class: 1 is one label per class, 1.0 all labels."""
@@ -47,12 +56,14 @@ def label_curve(
     """Compare learners by how many labels they need.
 
     A learner is told *places* in your data and nothing else, so it may be anything: a linear probe on
-    features (:func:`~jido.methods.label_learners.linear_probe` and others stand ready), or a closure that
-    fine-tunes a net on files. It is called with the places (n,) of the labelled samples in rising order,
+    features or a fine-tuned net (:mod:`~jido.methods.label_learners` has them ready), or a closure of your
+    own. It is called with the places (n,) of the labelled samples in rising order,
     their classes (n,), the places (m,) to judge, and a seed; it returns probabilities (m, K), of which the
     highest counts::
 
-        curve = jido.label_curve({"probe": linear_probe(x, num_classes=10), "mine": mine}, y, folds=folds)
+        tuned = fine_tuned(pool, num_classes=10, encoder=package.settings, weights=package.tensors())
+        probe = linear_probe(package.vectors(pool), num_classes=10)
+        curve = jido.label_curve({"tuned": tuned, "probe": probe, "mine": mine}, y, folds=folds)
         print(curve.markdown(against="probe"))
 
     Args:

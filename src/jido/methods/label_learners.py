@@ -1,18 +1,24 @@
-"""Ready-made learners on feature vectors for :func:`jido.label_curve`: what any representation must beat.
+"""Ready-made learners for :func:`jido.label_curve`.
 
-Each function takes the features of *all* samples (n, F) and gives a learner, which is told places of
-labelled samples, their classes, places to judge and a seed, and gives probabilities (m, K).
+Each function takes the feature vectors (n, F) or the patches of *all* samples and gives a learner, which is
+told places of labelled samples, their classes, places to judge and a seed, and gives probabilities (m, K).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jido.data.pool import Pool
 from jido.labels import group_kfold
 from jido.methods.forest import probabilities
+from jido.methods.tune import TuneConfig, Tuning
+from jido.nets import Setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Learn = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
 """Places (n,) of the labelled samples, their classes (n,), places (m,) to judge, seed -> (m, K)."""
@@ -99,6 +105,41 @@ def forest(features: np.ndarray, *, num_classes: int, trees: int = 300) -> Learn
         grown = ExtraTreesClassifier(trees, random_state=seed, n_jobs=-1).fit(features[labelled], y)
         grown.set_params(n_jobs=1)  # repeatable: sums in one order
         return probabilities(grown, features[test], num_classes)
+
+    return learn
+
+
+def fine_tuned(
+    pool: Pool,
+    *,
+    num_classes: int,
+    encoder: Mapping[str, Setting],
+    weights: Mapping[str, Tensor] | None = None,
+    config: TuneConfig | None = None,
+    rounds: int = 4,
+) -> Learn:
+    """A net that is trained on the labelled patches: from scratch, or on from a pretrained encoder.
+
+    With ``config.encoder_rate`` 0 the encoder stays as it is.
+
+    Args:
+        pool: the patches of all samples; needs torch when it learns.
+        num_classes: K.
+        encoder: what builds the encoder: ``{"kind": "residual", "width": 32}``, or ``settings`` of an
+            :class:`~jido.methods.encoder_package.EncoderPackage`.
+        weights: of a pretrained one, its ``tensors()``; from scratch without them. They are not changed.
+        config: settings of the training; its seed is the learner's.
+        rounds: every label is shown so often at least, however few ``config.steps`` are.
+    """
+    config = config or TuneConfig()
+
+    def learn(labelled: np.ndarray, y: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+        target = np.zeros(len(pool), np.int64)
+        target[labelled] = y
+        steps = max(config.steps, rounds * len(labelled) // config.batch)
+        mine = config.model_copy(update={"steps": steps})
+        tuning = Tuning(pool, target, labelled, num_classes, encoder, weights, mine, seed % 2**31)
+        return tuning.run().probabilities(test)
 
     return learn
 

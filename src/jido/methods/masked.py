@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
+from jido.errors import ModelError
 from jido.losses.selfsup import masked_error, masked_smooth_l1
+from jido.methods.keywords import Share
 from jido.methods.pretext import Factory, Pretext, follow, frozen_copy, rising
 from jido.nets.encoders import Layers, TokenEncoder, whole_tokens
 
@@ -13,24 +18,43 @@ from jido.nets.encoders import Layers, TokenEncoder, whole_tokens
 class MAE(Pretext):
     """He et al. 2022, arXiv 2111.06377. Only what is seen goes through the encoder.
 
+    Differs from the paper: both views of a patch are encoded, each as an image of its own, so an epoch costs
+    two passes; views are those of all methods here, in the paper images are cropped and mirrored alone; the
+    vector of a patch is the mean of its tokens, and there is no class token; places of tokens are learned,
+    where the paper has fixed sines; the decoder has 2 layers, not 8, and is narrower.
+
     Args:
         factory: of a :class:`~jido.nets.encoders.TokenEncoder`.
-        hidden_share: of the tokens that are hidden.
-        width: of the decoder.
+        hidden_share: of the tokens that are hidden, one at least.
+        width: of the decoder, a multiple of 32.
         depth: of the decoder.
+
+    Raises:
+        ModelError: when of so few tokens none would be hidden.
     """
 
     encoder: TokenEncoder
 
     def __init__(
-        self, factory: Factory, *, hidden_share: float = 0.75, width: int = 96, depth: int = 2
+        self,
+        factory: Factory,
+        *,
+        hidden_share: Annotated[float, Field(gt=0, lt=1)] = 0.75,
+        width: Annotated[int, Field(gt=0, multiple_of=32)] = 96,
+        depth: PositiveInt = 2,
     ) -> None:
         super().__init__()
         self.encoder, self.hidden_share = factory(), hidden_share  # type: ignore[assignment]
         encoder = self.encoder
+        n = encoder.place.shape[2:].numel()
+        if not int(hidden_share * n):
+            raise ModelError(
+                f"A hidden_share of {hidden_share:g} hides none of the {n} tokens of a patch: give a larger "
+                "one, or smaller tokens."
+            )
         self.blank = nn.Parameter(0.02 * torch.randn(1, 1, width))
         self.bring = nn.Linear(encoder.out_channels, width)
-        self.place = nn.Parameter(0.02 * torch.randn(1, encoder.place.shape[2:].numel(), width))
+        self.place = nn.Parameter(0.02 * torch.randn(1, n, width))
         self.decoder = Layers(width, depth)
         self.pixels = nn.Linear(width, encoder.embed.in_channels * encoder.token**2)
 
@@ -63,13 +87,17 @@ def patches_of(images: Tensor, side: int) -> Tensor:
 class Data2Vec(Pretext):
     """Baevski et al. 2022, arXiv 2202.03555: the mean of a teacher's last layers at hidden tokens.
 
-    Differs from the paper: hidden tokens are drawn one by one, not in blocks.
+    Differs from the paper: hidden tokens are drawn one by one, not in blocks; both views of a patch are
+    learned from, each as an image of its own that student and teacher see, so an epoch costs two passes of
+    both; the vector of a patch is the mean of its tokens, and there is no class token; the teacher follows
+    with its embedding of pixels and places, too, which the paper lets it share with the student; its ``tau``
+    rises by a cosine over the whole training, not linearly at first.
 
     Args:
         factory: of a :class:`~jido.nets.encoders.TokenEncoder`.
-        hidden_share: of the tokens that are hidden.
+        hidden_share: of the tokens that are hidden; one is in any case.
         tau: share of its weights that the teacher keeps in a step, at first; 1 in the end.
-        layers: of the teacher whose outputs are averaged, from the last.
+        layers: of the teacher whose outputs are averaged, from the last; all where it has fewer.
         beta: where the smooth L1 loss becomes linear.
     """
 
@@ -79,10 +107,10 @@ class Data2Vec(Pretext):
         self,
         factory: Factory,
         *,
-        hidden_share: float = 0.6,
-        tau: float = 0.99,
-        layers: int = 3,
-        beta: float = 2.0,
+        hidden_share: Share = 0.6,
+        tau: Share = 0.99,
+        layers: PositiveInt = 3,
+        beta: NonNegativeFloat = 2.0,
     ) -> None:
         super().__init__()
         self.encoder, self.tau = factory(), tau  # type: ignore[assignment]

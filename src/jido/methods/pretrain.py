@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -16,17 +17,17 @@ from jido.data.pool import Pool
 from jido.data.sheets import PIXEL_TOLERANCE
 from jido.data.stack import stack_of
 from jido.data.windows import draw_windows, window_side
-from jido.errors import ImageError
+from jido.errors import ImageError, ModelError
 from jido.geo import cell_stride, pixel_size_m, same_place
 from jido.geo.radiometry import Conversion
 from jido.io import Progress, Scene, describe_scene
 from jido.io.raster import wkt
 from jido.methods.encoder_package import EncoderPackage
-from jido.methods.selfsup import PretrainConfig, Pretraining
+from jido.methods.selfsup import PretrainConfig, Pretraining, task_of, view_settings
 from jido.methods.settings import read_settings
 
 MEMORY = 4e9
-"""Bytes of windows that are drawn at most."""
+"""Bytes of windows that are drawn at most: they are held once, up to 512 of them twice to be measured."""
 
 SAME = 0.5
 """Share of an image that must lie on another one's ground for both to show one place."""
@@ -58,6 +59,37 @@ def load_config(
     return read_settings(PretrainConfig, path, PRESETS[preset], given=given, **defaults)
 
 
+def require_torch() -> None:
+    """What learns without labels, and what begins with it, are neural networks.
+
+    Raises:
+        ModelError: without torch.
+    """
+    try:
+        importlib.import_module("torch")
+    except ModuleNotFoundError as err:
+        raise ModelError('Neural networks need torch: pip install "jido[deep]".') from err
+
+
+def require_settings(config: PretrainConfig, sensors: Mapping[str, int], side: int) -> None:
+    """Refuse settings of the method, of its encoder and of views before patches are read; takes no memory.
+
+    Args:
+        config: the settings.
+        sensors: number of bands of each, in the order in which they are stacked.
+        side: of the patches in pixels.
+
+    Raises:
+        ModelError: for settings that there are not, or that do not fit the patches; without torch.
+    """
+    require_torch()
+    import torch
+
+    view_settings(config)
+    with torch.device("meta"):
+        task_of(config, sensors, side)
+
+
 def pretrain(
     scenes: Sequence[Scene], config: PretrainConfig, *, work: Path, progress: Progress | None = None
 ) -> EncoderPackage:
@@ -74,22 +106,27 @@ def pretrain(
 
     Raises:
         ImageError: when scenes differ in bands, dates or pixels, or hold too little data.
-        ModelError: when there are fewer windows than a batch.
+        ModelError: for settings that cannot be used, before anything is read; for fewer windows than a batch.
     """
-    scenes = [in_decibels(scene) for scene in scenes]
     pixel_m = pixel_size_m(scenes[0].geobox)
     side = config.patch or window_side(pixel_m, cell_stride(pixel_m, CELL_M))
+    require_settings(config, stack_of(scenes[0].bands).sensors, side)
+    scenes = [in_decibels(scene) for scene in scenes]
     require_alike(scenes)
     size = 4 * len(scenes[0].bands) * side**2
     each = -(-min(config.windows, max(int(MEMORY / size), 1)) // len(scenes))
-    drawn = [
-        draw_windows(scene, each, side, seed=config.seed + i, progress=progress)
-        for i, scene in enumerate(scenes)
-    ]
-    pools = [Pool.of(windows.images, windows.stack) for windows in drawn]
-    images = np.concatenate([pool.standardised() for pool in pools])
+    stack, count = stack_of(scenes[0].bands), 0
+    images = np.empty((each * len(scenes), len(stack.order), side, side), np.float32)
+    for i, scene in enumerate(scenes):
+        drawn = draw_windows(
+            scene, each, side, seed=config.seed + i, into=images[count:], progress=progress
+        ).images
+        mean, sd = Pool.of(drawn, stack).moments
+        drawn -= mean[:, None, None]
+        drawn /= sd[:, None, None]
+        count += len(drawn)
     nothing = np.zeros(images.shape[1], np.float32)
-    training = Pretraining(Pool(images, drawn[0].stack, (nothing, nothing + 1)), config)
+    training = Pretraining(Pool(images[:count], stack, (nothing, nothing + 1)), config)
     return EncoderPackage.of(
         training.run(work, progress=progress),
         pixel_m=pixel_m,
@@ -116,12 +153,10 @@ def pretrain_chips(
         progress: told how far it is.
 
     Raises:
-        ModelError: when there are fewer images than a batch.
+        ModelError: for settings that cannot be used, before anything is read; for fewer images than a batch.
     """
-    stack, images = stack_of(chips.bands), chips.images
-    if stack.order != tuple(range(len(chips.bands))):
-        images = np.asarray(images)[:, stack.order]
-    training = Pretraining(Pool.of(images, stack), config)
+    require_settings(config, stack_of(chips.bands).sensors, chips.side)
+    training = Pretraining(Pool.of_chips(chips), config)
     return EncoderPackage.of(
         training.run(work, progress=progress),
         pixel_m=chips.pixel_m,

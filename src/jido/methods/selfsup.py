@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,7 @@ from jido.data.pool import Pool
 from jido.data.tiles import batches
 from jido.errors import ModelError
 from jido.io import Progress
+from jido.methods.keywords import checked
 from jido.methods.watch import Probe, spread
 from jido.nets import Setting
 
@@ -70,7 +72,7 @@ WARM, COOL = 0.1, 0.2
 class PretrainConfig(BaseModel):
     """Settings of a training without labels."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     method: Literal["ssmmrl", "byol", "simclr", "moco", "dino", "mae", "data2vec"] = "ssmmrl"
     settings: dict[str, Any] = Field(default_factory=dict, description="of the method: tau, fusion, weights")
@@ -133,37 +135,13 @@ class Pretraining:
 
     @property
     def encoder_settings(self) -> dict[str, Setting]:
-        """What builds the encoder: its kind, and what suits the side of the patches unless given.
-
-        Methods that need tokens get about as many weights as a residual encoder of that width and blocks,
-        unless the kind is given, too.
-        """
-        given, side = self.config.encoder, self.pool.side
-        if given.get("kind") == "tokens":
-            return {"side": side, "token": token_side(side), **given}
-        if self.config.method in TOKENS:
-            return token_settings(side, given)
-        return {"kind": "residual", "first_stride": 2 if side >= 24 else 1, **given}
+        """What builds the encoder: its kind, and what suits the side of the patches unless given."""
+        return encoder_settings(self.config, self.pool.side)
 
     @cached_property
     def view_settings(self) -> ViewSettings:
-        """How far two views differ.
-
-        Raises:
-            ModelError: for settings that views do not have.
-        """
-        from jido.train import ViewSettings
-
-        try:
-            return ViewSettings(**self.config.views)
-        except TypeError as err:
-            raise ModelError(f"Views cannot be set up ({err}): correct their settings.") from err
-
-    def _fresh(self) -> Encoder:
-        from jido.nets.encoders import build_encoder
-
-        settings = dict(self.encoder_settings)
-        return build_encoder(str(settings.pop("kind")), self.pool.stack.sensors, **settings)
+        """How far two views differ."""
+        return view_settings(self.config)
 
     @cached_property
     def learner(self) -> Learner:
@@ -173,7 +151,7 @@ class Pretraining:
 
         total = self.steps * self.config.epochs
         with seeded(self.config.seed):
-            task = build_pretext(self.config.method, self._fresh, self.config.settings)
+            task = task_of(self.config, self.pool.stack.sensors, self.pool.side)
 
         def factor(step: int) -> float:
             done = (step + 1) / total
@@ -223,7 +201,7 @@ class Pretraining:
 
     def vectors(self, pool: Pool, which: np.ndarray) -> np.ndarray:
         """What the encoder says of patches, (n, D) float32: the mean over the dates."""
-        return encoded(self.encoder, pool, which, self.learner)
+        return encoded(self.encoder, pool, which, autocast=self.learner.fabric.autocast())
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -319,16 +297,55 @@ class Pretraining:
             self.rows = extra["rows"]
 
 
+def view_settings(config: PretrainConfig) -> ViewSettings:
+    """How far two views differ.
+
+    Raises:
+        ModelError: for settings that views do not have.
+    """
+    from jido.train import ViewSettings
+
+    return ViewSettings(**checked("Views", ViewSettings, config.views, remedy="correct their settings"))
+
+
+def encoder_settings(config: PretrainConfig, side: int) -> dict[str, Setting]:
+    """What builds the encoder for patches of ``side`` pixels: its kind, and what suits them unless given.
+
+    Methods that need tokens get about as many weights as a residual encoder of that width and blocks,
+    unless the kind is given, too.
+
+    Raises:
+        ModelError: for an encoder that does not suit the method or the patches.
+    """
+    given, kind = config.encoder, config.encoder.get("kind")
+    if config.method in TOKENS and kind not in (None, "tokens"):
+        raise ModelError(f"{config.method} needs an encoder of tokens, not {kind!r}: leave out its kind.")
+    if given.get("side", side) != side:
+        raise ModelError(f"The encoder has a side of {given['side']}, patches of {side}: leave it out.")
+    if kind == "tokens":
+        return {"side": side, "token": token_side(side), **given}
+    if config.method in TOKENS:
+        return token_settings(side, given)
+    return {"kind": "residual", "first_stride": 2 if side >= 24 else 1, **given}
+
+
 def token_settings(side: int, residual: Mapping[str, Setting]) -> dict[str, Setting]:
     """An encoder of tokens with about as many weights as a residual one.
 
     Args:
         side: of the patches in pixels.
-        residual: settings of the residual encoder, of which width and blocks count.
+        residual: width and blocks of the residual encoder; 64 and 1 without them.
+
+    Raises:
+        ModelError: for other settings.
     """
-    width, blocks = int(residual.get("width", 64)), int(residual.get("blocks", 1))
-    alike = {"width": max(5 * width // 32, 1) * 32, "depth": 4 * blocks}
-    return {"kind": "tokens", "side": side, "token": token_side(side), **alike}
+
+    def alike(*, width: PositiveInt = 64, blocks: PositiveInt = 1) -> dict[str, Setting]:
+        return {"width": max(5 * width // 32, 1) * 32, "depth": 4 * blocks}
+
+    remedy = "give these, or kind = 'tokens' and its own: token, width, depth"
+    same = alike(**checked("Tokens as large as a residual encoder", alike, residual, remedy=remedy))
+    return {"kind": "tokens", "side": side, "token": token_side(side), **same}
 
 
 def token_side(side: int) -> int:
@@ -336,31 +353,48 @@ def token_side(side: int) -> int:
     return 4 if side >= 24 else 2
 
 
-def build_pretext(method: str, factory: Factory, settings: dict[str, Any]) -> Pretext:
+def task_of(config: PretrainConfig, sensors: Mapping[str, int], side: int) -> Pretext:
+    """The task of a training on patches of some sensors and this side, with fresh weights.
+
+    Raises:
+        ModelError: for settings that the method or the encoder do not have.
+    """
+    from jido.nets.encoders import build_encoder
+
+    settings = encoder_settings(config, side)
+    kind = str(settings.pop("kind"))
+    return build_pretext(config.method, lambda: build_encoder(kind, sensors, **settings), config.settings)
+
+
+def build_pretext(method: str, factory: Factory, settings: Mapping[str, Any]) -> Pretext:
     """The task of a method, with fresh weights.
 
     Raises:
         ModelError: for settings that the method does not have.
     """
     module, name = METHODS[method].split(":")
+    kind = getattr(importlib.import_module(module), name)
+    given = checked(f"The method {method!r}", kind, settings)
     try:
-        return getattr(importlib.import_module(module), name)(factory, **settings)
+        return kind(factory, **given)
     except (TypeError, ValueError, RuntimeError) as err:  # of torch: sizes that are none
         raise ModelError(f"The method {method!r} cannot be set up ({err}): correct its settings.") from err
 
 
-def encoded(encoder: Encoder, pool: Pool, which: np.ndarray, learner: Learner) -> np.ndarray:
+def encoded(
+    encoder: Encoder, pool: Pool, which: np.ndarray, *, autocast: AbstractContextManager[Any] | None = None
+) -> np.ndarray:
     """Vectors (n, D) float32 of patches, the mean over the dates that are there; weights stay as they are."""
     import torch
 
     from jido.nets.encoders import over_dates
 
-    was = encoder.training
+    was, device = encoder.training, next(encoder.parameters()).device
     encoder.eval()
-    found = []
-    with torch.inference_mode(), learner.fabric.autocast():
+    found = [np.empty((0, encoder.out_channels), np.float32)]
+    with torch.inference_mode(), autocast or nullcontext():
         for some in batches(which, 512):
-            patches = pool.patches(some).to(learner.device)
+            patches = pool.patches(some).to(device)
             found.append(over_dates(encoder, patches).float().cpu().numpy())
     encoder.train(was)
     return np.concatenate(found)

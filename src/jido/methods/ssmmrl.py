@@ -8,13 +8,14 @@ attention, dynamic convolution and the sum, but no layer sizes and no formulas: 
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
-from jido.errors import ModelError
 from jido.losses.selfsup import ThreeBranches, decorrelation
+from jido.methods.keywords import Share
 from jido.methods.pretext import Factory, Pretext, follow, frozen_copy, mlp, rising
 
 Fusion = Literal["attention", "mean", "none"]
@@ -65,12 +66,12 @@ class SSMMRL(Pretext):
         self,
         factory: Factory,
         *,
-        hidden: int = 512,
-        projected: int = 128,
-        tau: float = 0.98,
+        hidden: PositiveInt = 512,
+        projected: PositiveInt = 128,
+        tau: Share = 0.98,
         fusion: Fusion = "attention",
-        weights: tuple[float, float, float] = (1.0, 1.0, 1.0),
-        decorrelated: float = 0.2,
+        weights: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = (1.0, 1.0, 1.0),
+        decorrelated: NonNegativeFloat = 0.2,
     ) -> None:
         super().__init__()
         self.encoder, self.tau, self.decorrelated = factory(), tau, decorrelated
@@ -78,8 +79,6 @@ class SSMMRL(Pretext):
         self.project, self.predict = mlp(channels, hidden, projected), mlp(projected, hidden, projected)
         self.target = frozen_copy(nn.Sequential(self.encoder, self.project))
         self.fuse: nn.Module | None = None
-        if fusion not in get_args(Fusion):
-            raise ModelError(f"There is no fusion {fusion!r}: use one of {', '.join(get_args(Fusion))}.")
         if fusion != "none":
             self.fuse = AttentionFusion(channels) if fusion == "attention" else MeanFusion()
             self.project_fused = mlp(channels, hidden, projected)

@@ -30,8 +30,10 @@ class ViewSettings:
             their surroundings, so not less than half.
         gain: optical: bands are multiplied by 1 +- so much.
         offset: optical: and moved by +- so many standard deviations.
-        looks: radar: of the gamma-distributed speckle, in decibels; fewer looks are more speckle.
-        decibels: radar: bands are moved by +- so many standard deviations.
+        looks: radar: how many, of the speckle. Gaussian noise with a standard deviation of
+            10 / ln(10) / sqrt(looks) decibels is added to every pixel, about what power of so many looks has;
+            5 decibels are taken to be one standard deviation of a band. Fewer looks are more speckle.
+        decibels: radar: and bands are moved by +- so many standard deviations (not decibels).
         blur: share of the views that are blurred.
         band_dropout: share of the bands that are set to 0.
         sensor_dropout: share of the views that lack one sensor, where there are several.
@@ -131,8 +133,8 @@ def _optical(x: Tensor, settings: ViewSettings, generator: torch.Generator) -> T
 
 
 def _radar(x: Tensor, settings: ViewSettings, generator: torch.Generator) -> Tensor:
-    """Speckle multiplies power, so it is added to decibels: about normal with this spread for some looks."""
-    spread = 10 / math.log(10) / math.sqrt(settings.looks) / 5  # in standard deviations of about 5 dB
+    """Speckle multiplies power, so it is added to decibels: Gaussian noise with about its spread."""
+    spread = 10 / math.log(10) / math.sqrt(settings.looks) / 5  # 1 standard deviation is taken to be 5 dB
     noise = torch.randn(x.shape, generator=generator, device=x.device) * spread
     return x + noise + _uniform((*x.shape[:2], 1, 1), settings.decibels, x, generator)
 

@@ -28,13 +28,15 @@ from typing import Any
 import numpy as np
 from rows import Rows, mean_table, some_of, write_results
 from selfsup_data import DATASETS, PLACES, SHARED, Task
+from selfsup_tables import by_part, time_to, verdict
 
 import jido
 from jido.data.pool import Pool
+from jido.data.tiles import batches
 from jido.labels import cap_per_group, few_labels
-from jido.methods.label_curve import Learn, draw_seed, forest, linear_probe
+from jido.methods.label_curve import Learn, draw_seed, fine_tuned, forest, linear_probe
 from jido.methods.selfsup import PretrainConfig, Pretraining, token_settings
-from jido.methods.tune import TuneConfig, Tuning
+from jido.methods.tune import TuneConfig
 from jido.methods.watch import Probe
 
 TUNE_STEPS, TUNE_ROUNDS = 150, 4
@@ -72,13 +74,16 @@ ABLATION: dict[str, dict[str, Any]] = {
     "SSMMRL, channels not kept apart": {"settings": {"decorrelated": 0.0}},
     "SSMMRL, without L3": {"settings": {**APART, "weights": [1, 1, 0]}},
 }
-"""BYOL is SSMMRL without fusion and with channels not kept apart; all have the same encoder."""
+"""BYOL is SSMMRL without fusion and with channels not kept apart, but for learning rate and momentum."""
 BEST_RIVALS = ("SimCLR", "MoCo v2")
 """Of the trials; they have as many pretraining seeds as SSMMRL."""
 TEN_PERCENT = 10
 """Draws of the tenth of the polygons in Hong Kong."""
 
-FIGURES = ("epochs", "minutes", "seconds_per_epoch", "gigabytes", "knn", "spread", "rank", "seconds_to_knn")
+FIGURES = (
+    *("epochs", "minutes", "seconds_per_epoch", "gigabytes", "knn", "spread", "rank"),
+    *("seconds_to_lowest", "seconds_to_median"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +120,15 @@ class Bench:
         seconds = self.clock(arm, config)["seconds"]
         return {**config, "epochs": max(int(60 * minutes / seconds), 2)}
 
+    def facts(self, arm: str, config: dict[str, Any]) -> dict[str, Any]:
+        """What rows of a pretraining are known by."""
+        return {"arm": arm, "data": self.name, "preset": self.preset, "pool": self.task.pool.key, **config}
+
     def clock(self, arm: str, config: dict[str, Any]) -> dict[str, float]:
         """Seconds and memory of an epoch, measured once for all seeds, in a process of its own."""
         rows = Rows(self.out / "clock.jsonl")
-        told = {"arm": arm, "data": self.name, "preset": self.preset}
+        told = self.facts(arm, {**config, "seed": None})
+        told.pop("epochs", None)
         if (row := rows.get(told)) is None:
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:
                 work = self.out / f"clock-{arm}"
@@ -128,7 +138,7 @@ class Bench:
     def pretrained(self, arm: str, seed: int) -> tuple[dict[str, Any], Callable[[], Pretraining]]:
         """The row of a finished pretraining, and what goes on from its checkpoint."""
         rows, config = Rows(self.out / "rows.jsonl"), self.config(arm, seed)
-        facts = {"arm": arm, "data": self.name, "preset": self.preset, **config}
+        facts = self.facts(arm, config)
 
         @cache
         def training() -> Pretraining:
@@ -182,30 +192,36 @@ class Bench:
 
         def tuned(labelled: np.ndarray, y: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
             training = of[seed]()
-            weights = {name: value.detach().clone() for name, value in training.encoder.state_dict().items()}
-            return self.tuned(training.encoder_settings, weights)(labelled, y, test, seed)
+            learn = self.tuned(training.encoder_settings, training.encoder.state_dict())
+            return learn(labelled, y, test, seed)
 
         return {f"{arm}, probe": probe, f"{arm}, tuned": tuned}
 
     def tuned(self, encoder: dict[str, Any], weights: Any = None) -> Learn:
         """A net that learns from labelled patches, at most ``cap`` of each polygon."""
-        task = self.task
-        least, rounds = self.spent.get("steps", TUNE_STEPS), self.spent.get("rounds", TUNE_ROUNDS)
+        task, spent = self.task, self.spent
+        learn = fine_tuned(
+            task.labelled,
+            num_classes=task.classes,
+            encoder=encoder,
+            weights=weights,
+            config=TuneConfig(steps=spent.get("steps", TUNE_STEPS)),
+            rounds=spent.get("rounds", TUNE_ROUNDS),
+        )
 
-        def learn(labelled: np.ndarray, y: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
-            if task.item is not None:
-                labelled = labelled[cap_per_group(task.item[labelled], cap=task.cap, seed=seed)]
-            config = TuneConfig(steps=max(least, rounds * len(labelled) // TuneConfig().batch))
-            many = (task.labelled, task.y, labelled, task.classes, encoder, weights, config, seed % 2**31)
-            return Tuning(*many).run().probabilities(test)
+        def capped(labelled: np.ndarray, y: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+            item = labelled if task.item is None else task.item[labelled]
+            few = cap_per_group(item, cap=task.cap, seed=seed)
+            return learn(labelled[few], y[few], test, seed)
 
-        return learn
+        return capped
 
     def scratch(self, *, tokens: bool = True) -> dict[str, Learn]:
         """What learns from labels alone: both nets, and a forest on means and spreads of the bands."""
         width, side = self.spent["width"], self.task.pool.side
-        values = self.task.labelled.patches(np.arange(len(self.task.y))).flatten(1, 2)
-        plain = np.concatenate([values.mean((2, 3)).numpy(), values.std((2, 3)).numpy()], axis=1)
+        every = batches(np.arange(len(self.task.y)), 512)
+        patches = (self.task.labelled.patches(some).flatten(1, 2) for some in every)
+        plain = np.concatenate([np.hstack([one.mean((2, 3)), one.std((2, 3))]) for one in patches])
         first = 2 if side >= 24 else 1
         floors = {
             "forest on means": forest(plain, num_classes=self.task.classes),
@@ -272,41 +288,6 @@ def ten_percent(bench: Bench, learners: dict[str, Learn]) -> list[dict[str, Any]
             row = rows.add(told, {"oa": right})
         found += [{"arm": name, "oa": oa} for name, oa in row["oa"].items()]
     return found
-
-
-def verdict(curve: jido.LabelCurve, readout: str) -> str:
-    """In words: where SSMMRL is first or tied with all that have the same readout, or behind scratch."""
-    ours = f"SSMMRL, {readout}"
-    rivals = [name for name in curve.learners if name.endswith(f", {readout}") and name != ours]
-    rivals = [name for name in rivals if not name.startswith("SSMMRL")]
-    against = {name: curve.tied_or_better(ours, name) for name in (*rivals, "CNN from scratch")}
-    lines = []
-    for budget in curve.budgets:
-        behind = [name for name, found in against.items() if found[budget] is False]
-        unknown = [name for name, found in against.items() if found[budget] is None]
-        said = f"behind {', '.join(behind)}" if behind else "first or tied"
-        lines.append(f"{budget}: {'no interval' if unknown else said}")
-    return f"{ours} among all of this readout and the CNN from scratch: " + "; ".join(lines) + "."
-
-
-def by_part(curve: jido.LabelCurve, part: np.ndarray) -> list[dict[str, Any]]:
-    """Overall accuracy in each part of the test patches, and in all of them; every patch is a group."""
-    where = {f"{name}, {(part == name).sum()}": part == name for name in np.unique(part)}
-    where[f"pooled, {len(part)}"] = np.ones(len(part), bool)
-    return [
-        {"learner": name, "budget": budget} | {one: float(right[mask].mean()) for one, mask in where.items()}
-        for name, of_learner in zip(curve.learners, curve.right, strict=True)
-        for budget, of_budget in zip(curve.budgets, of_learner, strict=True)
-        for right in of_budget
-    ]
-
-
-def time_to(rows: list[dict[str, Any]]) -> None:
-    """Seconds until the k-NN probe has what the worst method has in the end; ``None`` where it never has."""
-    ends = [row["knn"] for row in rows if row.get("knn")]
-    for row in rows:
-        reached = [second for second, value in row.get("curve", []) if ends and value >= min(ends)]
-        row["seconds_to_knn"] = reached[0] if reached else None
 
 
 def report(

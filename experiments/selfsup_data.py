@@ -146,7 +146,7 @@ def hongkong(data: Path, preset: str, out: Path) -> Tasks:
 
 
 def s1s2(data: Path, preset: str, out: Path) -> Tasks:
-    """Sentinel-1 and 2 pairs, land cover of 5 scenes, of which two are held out; S1, S2, both.
+    """Sentinel-1 and 2 pairs, land cover of 4 scenes, of which two are held out; S1, S2, both.
 
     Nothing of the held-out scenes is learned from, with labels or without. Patches of a scene touch: the
     interval speaks of more patches of these two scenes, not of other scenes.

@@ -25,9 +25,9 @@ from selfsup_data import PLACES, SHARED, eurosat_tiles
 import jido
 from jido.data.pool import Pool
 from jido.data.stack import stack_of
-from jido.methods.label_curve import Learn, linear_probe
+from jido.methods.label_curve import Learn, fine_tuned, linear_probe
 from jido.methods.selfsup import PretrainConfig, Pretraining
-from jido.methods.tune import TuneConfig, Tuning
+from jido.methods.tune import TuneConfig
 
 EPOCHS, WIDTH = {"smoke": 1, "cpu": 8}, {"smoke": 8, "cpu": 32}
 SLOW_EPOCHS = {"data2vec": 3}
@@ -129,13 +129,14 @@ class Trials:
         if (row := self.rows.get(facts)) is not None:
             return row
         training = self.trained(method, trial, given)
-
-        def learn(labelled: np.ndarray, y: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
-            weights = {name: value.detach().clone() for name, value in training.encoder.state_dict().items()}
-            config = TuneConfig(encoder_rate=rate, steps=5 if self.preset == "smoke" else TUNE_STEPS)
-            many = (self.judging, self.y, labelled, 10, training.encoder_settings, weights, config)
-            return Tuning(*many, seed % 2**31).run().probabilities(test)
-
+        learn = fine_tuned(
+            self.judging,
+            num_classes=10,
+            encoder=training.encoder_settings,
+            weights=training.encoder.state_dict(),
+            config=TuneConfig(encoder_rate=rate, steps=5 if self.preset == "smoke" else TUNE_STEPS),
+            rounds=0,
+        )
         return self.rows.add(facts, self.judged(learn, TUNED[self.preset]))
 
     def apart(self, weight: float) -> list[dict[str, Any]]:
